@@ -1,0 +1,12 @@
+/* mpi.h -- starting lockstep on a communicator of one's own. */
+#pragma once
+#include <mpi.h>
+#include "context.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* As ls_start(), on the ranks of comm, which is duplicated. MPI must have been initialised. */
+LS_COLLECTIVE ls_ctx *ls_start_on(MPI_Comm comm, const ls_opts *o);
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,30 @@
+/* comm.h -- floor 2: ranks. The only folder that includes mpi.h.
+ *
+ *   ranks.c   start and finish, duplicated communicators          sums.c     sums over leaves in the tree
+ *   wait.c    the one wait: progress, posted errors, deadline     gather.c   rows, bits, broadcast
+ *   fence.c   posting an error, the fence where all ranks meet    abort.c    the one MPI_Abort
+ *
+ * Every message carries a stamp: number and name of the public call it belongs to, and the size of
+ * what is exchanged; a rank that stands elsewhere is named (NOT_SAME) instead of pairing its data with
+ * another's. Functions are those of ls_links in base.h. A process without a launcher is one rank and
+ * never starts MPI.
+ */
+#pragma once
+#include "base/base.h"
+#include "kernel/kernel.h"
+
+/* Makes ctx->comm, place, who, is_root. mpi_comm: MPI_Comm *, or NULL for the world. */
+ls_status ls_comm_start(ls_ctx *ctx, const void *mpi_comm);
+/* Frees it; ends MPI if ls_comm_start() began it. All ranks have met at ls_comm_agree() before. */
+void ls_comm_finish(ls_ctx *ctx);
+/* After an agreed failure: fresh communicators, no failure. Collective. */
+ls_status ls_comm_clear(ls_ctx *ctx);
+
+void      ls_comm_post(ls_ctx *ctx);
+ls_status ls_comm_agree(ls_ctx *ctx);
+ls_status ls_comm_any(ls_ctx *ctx, uint64_t mine, uint64_t *all);
+ls_status ls_comm_broadcast(ls_ctx *ctx, void *data, size_t bytes);
+ls_status ls_comm_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
+ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void *own, void *all);
+
+const char *ls_comm_version(void); /* "Open MPI 4.1.4" */

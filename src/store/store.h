@@ -1,0 +1,79 @@
+/* store.h -- floor 1: files. The only folder that includes hdf5.h; HDF5 is entered behind one mutex,
+ * its own error printing is off, plugins are off. Errors are returned by value: the prefetch thread
+ * reads here and never writes the context. All local. Every message names the file, and the dataset.
+ *
+ *   h5.c         the mutex, handles, error text          table.c    rows of a dataset
+ *   image.c      a checkpoint as a tree in memory        writer.c   a new dataset file
+ *   commit.c     user block, digest, temporary file, fsync, rename; loading; the list of a directory
+ */
+#pragma once
+#include "base/base.h"
+#include <stdio.h>
+
+/* ---- tables: a dataset whose first dimension counts rows -------------------------------------------- */
+typedef struct ls_table ls_table;
+typedef struct ls_table_info {
+    int64_t     rows;
+    ls_shape    row;       /* of one row */
+    bool        is_integer;
+    char        type[24];  /* as stored: "uint8", "float32", "int64 big-endian" */
+    int64_t     chunk_rows; /* 0: contiguous */
+    int64_t     chunk_bytes;
+    const char *filters;    /* "", "deflate", "shuffle deflate", ... */
+    size_t      row_bytes;  /* as stored */
+} ls_table_info;
+/* A regular file only (a FIFO or a directory is refused, a missing file is INPUT). Refused (DATA), by
+ * name: not HDF5, no such dataset, external links or storage, virtual datasets, unallocated data,
+ * filters beyond shuffle, deflate, fletcher32, szip; scalars; types that are neither integer nor
+ * floating; dimensions whose product overflows; more than LS_MAX_NDIM dimensions. */
+ls_status ls_table_open(const char *path, const char *name, ls_table **out, ls_failure *f);
+const ls_table_info *ls_table_about(const ls_table *t);
+/* Rows in the order given, converted to type (LS_FLOAT32, LS_FLOAT64, LS_INT64). Integers that do not
+ * fit int64 are DATA. Only the rows asked for are read (of chunked data: their chunks). */
+ls_status ls_table_read(ls_table *t, int64_t count, const int64_t *rows, ls_dtype type, void *out, ls_failure *f);
+void      ls_table_close(ls_table *t);
+/* Names of all datasets in a file, with their shapes, one line each, for inspection. */
+ls_status ls_file_describe(const char *path, FILE *out, ls_failure *f);
+
+/* ---- images: the contents of a checkpoint ---------------------------------------------------------------
+ * Paths like "/model/0.weight"; groups are made as needed. Attributes sit on groups. Byte-identical for
+ * the same calls: no times, fixed format version, links in order of creation not tracked. */
+typedef struct ls_image ls_image;
+ls_image *ls_image_new(ls_failure *f);
+void      ls_image_free(ls_image *m);
+ls_status ls_image_put(ls_image *m, const char *path, ls_dtype type, ls_shape shape, const void *data, ls_failure *f);
+ls_status ls_image_put_words(ls_image *m, const char *path, int64_t count, const uint32_t *words, ls_failure *f);
+ls_status ls_image_put_text(ls_image *m, const char *group, const char *name, const char *text, ls_failure *f);
+ls_status ls_image_put_int(ls_image *m, const char *group, const char *name, int64_t value, ls_failure *f);
+ls_status ls_image_put_real(ls_image *m, const char *group, const char *name, double value, ls_failure *f);
+/* Getters. DATA, naming path and file, where it is missing or of another kind. */
+bool      ls_image_has(const ls_image *m, const char *path);
+ls_status ls_image_get(ls_image *m, const char *path, ls_dtype type, ls_shape shape, void *out, ls_failure *f);
+ls_status ls_image_get_shape(ls_image *m, const char *path, ls_dtype *type, ls_shape *shape, ls_failure *f);
+ls_status ls_image_get_words(ls_image *m, const char *path, int64_t count, uint32_t *out, ls_failure *f);
+/* out: from ls_memory_new(), the caller's. */
+ls_status ls_image_get_text(ls_image *m, const char *group, const char *name, char **out, ls_failure *f);
+ls_status ls_image_get_int(ls_image *m, const char *group, const char *name, int64_t *out, ls_failure *f);
+ls_status ls_image_get_real(ls_image *m, const char *group, const char *name, double *out, ls_failure *f);
+/* Links of a group in order of their names; each is the caller's no longer than m lives. */
+ls_status ls_image_list(ls_image *m, const char *group, int64_t *count, const char *const **names, ls_failure *f);
+
+/* ---- checkpoints on disk -------------------------------------------------------------------------------
+ * NAME-<12 digits of step>.h5: a user block of 512 bytes ("LOCKSTEP", format version, total length, step,
+ * SHA-256 of all bytes after it, CRC of the block itself), then the image. */
+/* Writes an O_EXCL temporary file in dir (made if need be), fsync, and closes it: path in temporary. */
+ls_status ls_checkpoint_write(ls_image *m, const char *dir, const char *name, int64_t step,
+                              char *temporary, size_t temporary_bytes, ls_failure *f);
+/* Renames it to its final name, fsync of the directory; then removes all but the newest keep. */
+ls_status ls_checkpoint_commit(const char *temporary, const char *dir, const char *name, int64_t step,
+                               int64_t keep, ls_failure *f);
+void ls_checkpoint_drop(const char *temporary); /* removes a temporary file */
+/* Block, length and digest are checked before any HDF5 call. INPUT: no such file; DATA: not sound, why. */
+ls_status ls_checkpoint_read(const char *path, ls_image **out, int64_t *step, uint8_t digest[32], ls_failure *f);
+bool      ls_is_checkpoint(const char *path); /* its first bytes are those of one */
+/* The newest steps of NAME in dir first; name NULL: of any name, by step. paths: from ls_memory_new(),
+ * each and the array. A directory that is not there has none. */
+ls_status ls_checkpoint_list(const char *dir, const char *name, int64_t *count, char ***paths, ls_failure *f);
+void      ls_checkpoint_list_free(int64_t count, char **paths);
+
+const char *ls_store_version(void); /* "HDF5 1.10.8" */

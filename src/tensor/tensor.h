@@ -1,0 +1,68 @@
+/* tensor.h -- floor 2: arrays.
+ *
+ *   tensor.c   life of a tensor, making, reading, writing      part.c    where the rank enters
+ *   shape.c    counts, broadcasting, text of a shape           slab.c    parameters in flat blocks
+ *   print.c    PyTorch's format
+ *
+ * A tensor's elements are contiguous and row-major. A tensor made outside steps belongs to the
+ * context; the result of an operation inside a step lies in the step's arena and ends with it.
+ */
+#pragma once
+#include "base/base.h"
+#include "kernel/kernel.h"
+
+/* ---- shapes ------------------------------------------------------------------------------------------ */
+int64_t ls_shape_count(ls_shape s); /* elements; 1 for [] ; -1 if negative or too large */
+bool    ls_shape_equal(ls_shape a, ls_shape b);
+bool    ls_shape_broadcast(ls_shape a, ls_shape b, ls_shape *out); /* PyTorch's rule */
+/* Strides, in elements, of a contiguous array of shape s seen as shape to; 0 where broadcast. */
+void ls_shape_strides(ls_shape s, ls_shape to, int64_t stride[LS_MAX_NDIM]);
+typedef struct ls_shape_text { char text[128]; } ls_shape_text;
+ls_shape_text ls_shape_str(ls_shape s); /* "[3, 1]" */
+const char   *ls_dtype_name(ls_dtype t); /* "float32" */
+size_t        ls_dtype_bytes(ls_dtype t);
+
+/* ---- tensors ----------------------------------------------------------------------------------------- */
+/* Where the rows of a part come from: for messages. */
+typedef struct ls_origin { const char *name; const int64_t *row; } ls_origin; /* row: of each row here */
+
+struct ls_tensor {
+    ls_owned  owned; /* life with the context; unused in a step */
+    ls_ctx   *ctx;
+    ls_shape  shape; /* of the whole */
+    ls_dtype  dtype;
+    bool      is_part;
+    bool      in_step;  /* ends with step number step */
+    uint64_t  step;
+    ls_range  rows;     /* of the batch, held here; whole: all of axis 0 */
+    int64_t   count;    /* elements held here */
+    void     *data;
+    bool      owns_data;
+    const ls_origin *origin; /* or NULL */
+    /* autograd */
+    bool      requires_grad;
+    bool      is_param;         /* a leaf of the graph: ls_requires_grad() */
+    bool      grad_fresh;       /* grad is all zero by ls_zero_grad(): the next one is stored, not added */
+    ls_tensor        *grad;     /* whole; or NULL */
+    struct ls_record *record;   /* the operation that made it, or NULL */
+    void             *pending;  /* grad/backward.c: what is being added up */
+};
+
+/* A tensor of the given shape, values undefined. A part's rows are this rank's. step: in the step's
+ * arena where a step is open. NULL, with the context failed, without memory. */
+ls_tensor *ls_tensor_make(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step);
+/* As above over memory that outlives it. */
+ls_tensor *ls_tensor_over(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step, void *data);
+/* False, with the context failed, for a tensor whose step has ended. NULL gives false silently. */
+bool ls_tensor_usable(const ls_tensor *t, const char *what);
+int64_t ls_tensor_row_count(const ls_tensor *t); /* elements of one row: all but axis 0 */
+
+/* ---- parts: the only place above comm where rank and rank count are known ------------------------------- */
+ls_range ls_part_leaves(const ls_ctx *ctx, int64_t rows); /* this rank's, of a batch */
+ls_range ls_part_rows(const ls_ctx *ctx, int64_t rows);
+int      ls_part_pieces(const ls_ctx *ctx, int64_t rows, ls_range piece[LS_MAX_PIECES]); /* in leaves */
+
+/* ---- slabs: parameters of one optimizer in flat blocks --------------------------------------------------
+ * Moves the values and gradients of whole parameters into one block each, in order, so that an update
+ * is one pass. Parameters that already lie in a slab stay where they are. */
+ls_status ls_slab_join(ls_ctx *ctx, ls_list params);
