@@ -57,8 +57,16 @@ LS_COLLECTIVE ls_ctx *ls_start(const ls_opts *o);
 /* Ends everything made from ctx, and MPI if ls_start() started it. The exit code for main(). */
 LS_COLLECTIVE int ls_finish(ls_ctx *ctx);
 
+/* Sets the options anew, for a program that learns them after ls_start(): from a file that only the
+ * root reads, say. Nothing may have been made from ctx yet (USE). */
+LS_COLLECTIVE ls_status ls_configure(ls_ctx *ctx, const ls_opts *o);
+
 LS_COLLECTIVE ls_status ls_clear(ls_ctx *ctx); /* forgets the error; then ls_resume() or start anew */
 LS_COLLECTIVE bool ls_any(ls_ctx *ctx, bool mine); /* true if any rank says so: clocks, own files */
+
+/* The root's bytes to all ranks. On the root data and bytes are given; elsewhere they are set, to
+ * memory that lives until ls_finish(). */
+LS_COLLECTIVE ls_status ls_share_bytes(ls_ctx *ctx, void **data, size_t *bytes);
 
 LS_API ls_status   ls_error(const ls_ctx *ctx);      /* LS_OK while all is well */
 LS_API const char *ls_error_text(const ls_ctx *ctx); /* rank, cause, path, advice; "" if none */

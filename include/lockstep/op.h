@@ -32,7 +32,9 @@ typedef struct ls_node {
 enum {
     LS_SAVE_OUT  = 1 << LS_MAX_IN,
     LS_OP_LEAVES = 1, /* flags: backward() closes the leaf tree of its sums over rows itself */
-    LS_OP_STORES = 2  /* flags: backward() minds node->stores */
+    LS_OP_STORES = 2, /* flags: backward() minds node->stores */
+    LS_OP_VIEW = 4,   /* flags: out is input 0 with another shape; no forward() */
+    LS_OP_SPLIT = 8   /* flags: out is a part made from whole inputs */
 };
 
 typedef struct ls_op {
@@ -43,14 +45,22 @@ typedef struct ls_op {
     ls_rows     rows;
     unsigned    flags;
     unsigned    saves;     /* what backward() reads: bit i input i, LS_SAVE_OUT */
+    unsigned    classes;   /* bit i: input i is int64; all others are floating */
     const char *(*shape)(ls_node *n);  /* sets out.shape, perhaps out_dtype; NULL, or why not */
     void (*forward)(const ls_node *n); /* writes out */
     void (*finish)(const ls_node *n);  /* ROWS_SUM: once, on the complete sum; or NULL */
     void (*backward)(const ls_node *n, const void *g, void *const dx[]); /* adds; NULL: not asked */
     const ls_shape (*cases)[LS_MAX_IN]; /* shapes to test, ended by one with dim 0 < 0 */
+    const void *case_args;    /* args of the cases */
+    size_t      case_args_bytes;
+    double      low, high;    /* inputs of the cases lie between; 0, 0: -2 and 2 */
 } ls_op;
 
 LS_API ls_tensor  *ls_apply(const ls_op *op, ls_list in, const void *args, size_t args_bytes);
+/* For backward(): a broadcast input's gradient is g, or the rounded products of g and another input,
+ * summed down to its shape in the library's order. other: NULL, or an array that broadcasts to out. */
+LS_API void ls_broadcast_back(const ls_node *n, const void *g, const ls_array *other, int i, void *dx);
+LS_API const char *ls_shape_broadcasts(ls_node *n); /* for shape: two inputs broadcast to out */
 LS_API const char *ls_shape_same(ls_node *n); /* for shape: all inputs and out alike */
 
 /* Compares with finite differences, in LS_FLOAT64: a function of inputs, or an operation's cases

@@ -120,7 +120,9 @@ struct ls_ctx {
     const char *call;    /* the name of the last one */
     uint64_t    step;    /* steps begun; 0: before the first */
     ls_random   random;
+    ls_arena    life;    /* results of operations before the first step */
     ls_arena    arena;   /* results of this step */
+    ls_arena    scratch; /* of one backward, or one sum */
     ls_owned   *newest;
     ls_scope   *scopes;  /* open LS_NO_GRAD blocks */
     /* filled by train */
@@ -128,6 +130,7 @@ struct ls_ctx {
     const struct ls_kernel *kernel; /* of opts.dtype */
     struct ls_comm         *comm;
     struct ls_tape         *tape;
+    struct ls_heads        *heads; /* of tensors in a step */
     /* filled by comm */
     struct ls_place { int rank, count; } place; /* read by tensor/part.c alone */
     char who[32];                               /* "rank 3 of 4" */

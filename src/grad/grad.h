@@ -2,6 +2,7 @@
  *
  *   tape.c       ls_apply(): one operation, forward; the record of it; LS_NO_GRAD
  *   backward.c   gradients in reverse order of the tape; sums over rows through links->sums
+ *   tree.c       sums over leaves as they come
  *   check.c      finite differences
  */
 #pragma once
@@ -9,23 +10,38 @@
 #include "kernel/kernel.h"
 #include "tensor/tensor.h"
 
-/* One operation that was carried out, kept for backward. In the step's arena. */
+/* One operation that was carried out, kept for backward. It lives as long as its result. */
 typedef struct ls_record {
     const ls_op *op;
     ls_tensor   *in[LS_MAX_IN], *out;
     const void  *args;
     int          n_in;
-    bool         used;    /* a backward has gone through it */
-    uint64_t     number;  /* order of the tape */
-    uint64_t     visit;   /* mark of the backward that reached it */
-    struct ls_record *next; /* backward's worklist */
+    bool         used;      /* a backward has gone through it */
+    uint64_t     visit;     /* the backward that last reached it */
+    struct ls_record *before; /* on the tape */
+    struct ls_record *next;   /* in backward's worklist */
 } ls_record;
 
-typedef struct ls_tape { uint64_t records, visits; } ls_tape;
-ls_tape *ls_tape_new(ls_ctx *ctx); /* owned by ctx */
+typedef struct ls_tape {
+    ls_record *last, *last_of_life; /* newest record; newest made before the first step */
+    uint64_t   step, visits;
+} ls_tape;
 
-/* Arrays of a call for rows [from, to) of the batch, out of whole tensors and parts. */
-void ls_node_fill(ls_node *n, const ls_op *op, int n_in, ls_tensor *const in[], const ls_tensor *out,
-                  const void *args, ls_range rows);
-/* The batch rows of an operation's parts; -1 if all inputs are whole. */
-int64_t ls_batch_rows(int n_in, ls_tensor *const in[]);
+/* The arrays of one call, for rows [rows.from, rows.to) of the batch. */
+void ls_node_fill(ls_node *n, const ls_record *r, ls_range rows);
+/* Rows of the batch that the record's parts share; -1 if everything is whole. */
+int64_t ls_record_batch(const ls_record *r);
+/* Puts r on the tape if gradients flow through it. */
+void ls_tape_add(ls_ctx *ctx, ls_record *r);
+/* A result that the caller computes itself from one input, on the tape like any other: op's backward()
+ * is called with it. out NULL gives NULL. */
+ls_tensor *ls_tape_result(const ls_op *op, ls_tensor *in, ls_tensor *out);
+/* ls_backward() from a result of any shape with its gradient: rows held here, in the context's type. */
+ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g);
+
+/* A sum over leaves as they come, in the fixed tree: at most 64 levels of n elements. */
+typedef struct ls_tree_sum { void *level[64]; int height; int64_t count, added; } ls_tree_sum;
+bool  ls_tree_begin(ls_ctx *ctx, ls_tree_sum *s, int64_t count, int64_t leaves); /* room in ctx->scratch */
+void *ls_tree_leaf(ls_tree_sum *s);                /* where the next leaf is to be written */
+void  ls_tree_add(ls_ctx *ctx, ls_tree_sum *s);    /* takes it in */
+void *ls_tree_end(ls_ctx *ctx, ls_tree_sum *s);    /* the sum */

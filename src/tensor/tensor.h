@@ -1,7 +1,8 @@
 /* tensor.h -- floor 2: arrays.
  *
- *   tensor.c   life of a tensor, making, reading, writing      part.c    where the rank enters
- *   shape.c    counts, broadcasting, text of a shape           slab.c    parameters in flat blocks
+ *   tensor.c   life of a tensor, gradients     part.c    where the rank enters
+ *   make.c     making and writing              shape.c   counts, broadcasting, text of a shape
+ *   read.c     getters                         slab.c    parameters in flat blocks
  *   print.c    PyTorch's format
  *
  * A tensor's elements are contiguous and row-major. A tensor made outside steps belongs to the
@@ -42,9 +43,11 @@ struct ls_tensor {
     /* autograd */
     bool      requires_grad;
     bool      is_param;         /* a leaf of the graph: ls_requires_grad() */
-    bool      grad_fresh;       /* grad is all zero by ls_zero_grad(): the next one is stored, not added */
-    ls_tensor        *grad;     /* whole; or NULL */
+    bool      has_grad;         /* a backward has reached it */
+    bool      grad_fresh;       /* zeroed since: the next gradient is stored, not added */
+    ls_tensor *grad;            /* whole; or NULL. Read it through ls_tensor_grad() */
     struct ls_record *record;   /* the operation that made it, or NULL */
+    const char       *grad_name; /* of that operation, as PyTorch prints it; or NULL */
     void             *pending;  /* grad/backward.c: what is being added up */
 };
 
@@ -56,6 +59,13 @@ ls_tensor *ls_tensor_over(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_p
 /* False, with the context failed, for a tensor whose step has ended. NULL gives false silently. */
 bool ls_tensor_usable(const ls_tensor *t, const char *what);
 int64_t ls_tensor_row_count(const ls_tensor *t); /* elements of one row: all but axis 0 */
+/* The gradient with its values in place (zeros are written lazily); NULL where there is none. */
+ls_tensor *ls_tensor_grad(const ls_tensor *t);
+/* Where gradients go: made at the first call. NULL, with the context failed, without memory. */
+ls_tensor *ls_tensor_grad_make(ls_tensor *t);
+void       ls_tensor_grad_set(ls_tensor *t, ls_tensor *grad); /* t takes grad over, and ends the old one */
+double ls_round(ls_dtype type, double x); /* to the nearest of that type */
+double ls_element(const ls_tensor *t, int64_t i); /* element i held here, as double; no checks */
 
 /* ---- parts: the only place above comm where rank and rank count are known ------------------------------- */
 ls_range ls_part_leaves(const ls_ctx *ctx, int64_t rows); /* this rank's, of a batch */

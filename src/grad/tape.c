@@ -1,0 +1,274 @@
+/* tape.c -- ls_apply(): one operation, forward, and the record of it.
+ *
+ * Forward runs in three ways. Only whole inputs: one call, the same on all ranks. Parts and an
+ * operation on rows alone: one call over the rows held here, and the result is a part. Parts and a sum
+ * over rows: one call a leaf, the leaves added in the tree, the pieces of all ranks added by
+ * links->sums, and the result is whole. A result is recorded where an input requires gradients and no
+ * LS_NO_GRAD block is open.
+ */
+#include "grad/grad.h"
+#include <string.h>
+
+/* ---- the arrays of one call -------------------------------------------------------------------- */
+static ls_array rows_of(const ls_tensor *t, ls_range rows)
+{
+    ls_array a = { .data = t->data, .shape = t->shape, .count = t->count, .is_part = t->is_part };
+    if (!t->is_part) return a;
+    int64_t row = ls_tensor_row_count(t);
+    a.shape.dim[0] = rows.to - rows.from;
+    a.count = a.shape.dim[0] * row;
+    a.data = (char *)t->data + (size_t)((rows.from - t->rows.from) * row) * ls_dtype_bytes(t->dtype);
+    return a;
+}
+
+int64_t ls_record_batch(const ls_record *r)
+{
+    for (int i = 0; i < r->n_in; i++)
+        if (r->in[i] && r->in[i]->is_part) return r->in[i]->shape.dim[0];
+    return r->op->flags & LS_OP_SPLIT ? r->in[0]->shape.dim[0] : -1;
+}
+
+void ls_node_fill(ls_node *n, const ls_record *r, ls_range rows)
+{
+    const ls_tensor *first = r->in[0];
+    int64_t          batch = ls_record_batch(r);
+    n->ctx = first->ctx;
+    n->dtype = first->ctx->opts.dtype;
+    n->n_in = r->n_in;
+    for (int i = 0; i < r->n_in; i++) {
+        n->in[i] = r->in[i] ? rows_of(r->in[i], rows) : (ls_array){ 0 };
+        n->in_dtype[i] = r->in[i] ? r->in[i]->dtype : n->dtype;
+    }
+    if (r->out) n->out = rows_of(r->out, rows), n->out_dtype = r->out->dtype;
+    n->batch_rows = batch >= 0 ? batch : first->shape.ndim ? first->shape.dim[0] : 1;
+    n->first_row = rows.from;
+    n->leaf_rows = n->stores = 0;
+    n->args = r->args;
+}
+
+/* ---- the door ---------------------------------------------------------------------------------- */
+static const char *ordinal_type(const ls_op *op, int i)
+{
+    return op->classes >> i & 1 ? "int64" : "floating";
+}
+
+/* All inputs usable, of the right types, and parts of one batch. */
+static bool inputs_fit(ls_ctx *ctx, const ls_op *op, int n_in, ls_tensor *const in[])
+{
+    int64_t batch = -1;
+    for (int i = 0; i < n_in; i++) {
+        if (!in[i]) continue;
+        if (!ls_tensor_usable(in[i], op->name)) return false;
+        if (in[i]->ctx != ctx) ls_fail(ctx, LS_ERR_USE, "%s: tensors of two contexts", op->name);
+        if ((in[i]->dtype == LS_INT64) != (op->classes >> i & 1))
+            ls_fail(ctx, LS_ERR_TYPE, "%s: input %d must be %s, but is %s", op->name, i + 1,
+                    ordinal_type(op, i), ls_dtype_name(in[i]->dtype));
+        if (!in[i]->is_part) continue;
+        if (batch >= 0 && batch != in[i]->shape.dim[0])
+            ls_fail(ctx, LS_ERR_SHAPE, "%s: parts of batches of %lld and %lld rows", op->name,
+                    (long long)batch, (long long)in[i]->shape.dim[0]);
+        batch = in[i]->shape.dim[0];
+    }
+    if (batch >= 0 && op->rows == LS_ROWS_MIXED)
+        ls_fail(ctx, LS_ERR_SHAPE, "%s: mixes the rows of a batch, which lie on several ranks; ls_whole() "
+                                   "brings them together",
+                op->name);
+    return !ctx->failure.status;
+}
+
+/* Asks the operation for the shape of its result; fails the context with its reason. */
+static bool settle_shape(ls_ctx *ctx, ls_node *n, const ls_record *r, ls_range all)
+{
+    const ls_op *op = r->op;
+    memset(n, 0, sizeof *n);
+    ls_node_fill(n, r, all);
+    for (int i = 0; i < r->n_in; i++)
+        if (r->in[i]) n->in[i].shape = r->in[i]->shape, n->in[i].count = ls_shape_count(r->in[i]->shape);
+    n->out_dtype = n->dtype;
+    const char *refusal = op->shape(n);
+    int64_t     batch = ls_record_batch(r);
+    if (refusal)
+        ls_fail(ctx, LS_ERR_SHAPE, "%s: %s (%s%s%s)", op->name, refusal, ls_shape_str(n->in[0].shape).text,
+                r->n_in > 1 && r->in[1] ? " and " : "",
+                r->n_in > 1 && r->in[1] ? ls_shape_str(n->in[1].shape).text : "");
+    else if (batch >= 0 && op->rows == LS_ROWS_ALONE && (n->out.shape.ndim < 1 || n->out.shape.dim[0] != batch))
+        ls_fail(ctx, LS_ERR_SHAPE, "%s: the batch of %lld rows would not be axis 0 of the result %s", op->name,
+                (long long)batch, ls_shape_str(n->out.shape).text);
+    return !ctx->failure.status;
+}
+
+/* ---- forward ----------------------------------------------------------------------------------- */
+/* One piece of this rank: its leaves in the tree, into piece. */
+static bool sum_piece(ls_ctx *ctx, const ls_record *r, ls_range leaves, void **piece)
+{
+    int64_t     batch = ls_record_batch(r);
+    ls_tree_sum tree;
+    ls_node     n = { 0 };
+    if (!ls_tree_begin(ctx, &tree, r->out->count, leaves.to - leaves.from)) return false;
+    for (int64_t l = leaves.from; l < leaves.to; l++) {
+        ls_node_fill(&n, r, ls_leaf_rows(batch, ctx->opts.leaf_rows, (ls_range){ l, l + 1 }));
+        n.out.data = ls_tree_leaf(&tree);
+        r->op->forward(&n);
+        ls_tree_add(ctx, &tree);
+    }
+    *piece = ls_tree_end(ctx, &tree);
+    return true;
+}
+
+static void forward_sum(ls_ctx *ctx, const ls_record *r)
+{
+    ls_range run[LS_MAX_PIECES];
+    void    *piece[LS_MAX_PIECES];
+    int64_t  batch = ls_record_batch(r);
+    int      count = ls_part_pieces(ctx, batch, run);
+    ls_node  n = { 0 };
+    for (int i = 0; i < count; i++)
+        if (!sum_piece(ctx, r, run[i], &piece[i])) break;
+    ls_row_sum sum = { batch, r->out->count, r->out->dtype, piece, r->out->data };
+    if (!ctx->links->sums(ctx, (ls_row_sum *const[]){ &sum }, 1) && r->op->finish) {
+        ls_node_fill(&n, r, (ls_range){ 0, 0 });
+        r->op->finish(&n);
+    }
+    ls_arena_reset(&ctx->scratch);
+}
+
+static void forward(ls_ctx *ctx, const ls_record *r)
+{
+    int64_t batch = ls_record_batch(r);
+    ls_node n = { 0 };
+    if (r->op->flags & LS_OP_VIEW) return;
+    if (batch >= 0 && r->op->rows == LS_ROWS_SUM) {
+        forward_sum(ctx, r);
+        return;
+    }
+    ls_range rows = batch >= 0 ? r->out->rows : r->in[0]->rows;
+    ls_node_fill(&n, r, rows);
+    if (batch < 0 || rows.to > rows.from) r->op->forward(&n);
+    if (batch < 0 && r->op->finish) r->op->finish(&n);
+}
+
+/* ---- records ----------------------------------------------------------------------------------- */
+static bool wants_grad(const ls_record *r)
+{
+    for (int i = 0; i < r->n_in; i++)
+        if (r->in[i] && r->in[i]->requires_grad) return true;
+    return false;
+}
+
+void ls_tape_add(ls_ctx *ctx, ls_record *r)
+{
+    ls_tape *tape = ctx->tape;
+    if (ctx->scopes || !r->op->backward || !wants_grad(r)) return;
+    if (tape->step != ctx->step) {
+        tape->step = ctx->step;
+        tape->last = tape->last_of_life;
+    }
+    r->before = tape->last;
+    tape->last = r;
+    if (!ctx->step) tape->last_of_life = r;
+    r->out->record = r;
+    r->out->requires_grad = true;
+    r->out->grad_name = r->op->grad_name ? r->op->grad_name : r->op->name;
+}
+
+/* A record with room for the arguments behind it, in the life that its result has. */
+static ls_record *make_record(ls_ctx *ctx, const ls_op *op, int n_in, ls_tensor *const in[],
+                              const void *args, size_t args_bytes)
+{
+    ls_record *r = ls_arena_take(ctx->step ? &ctx->arena : &ctx->life, sizeof *r + args_bytes);
+    if (!r) {
+        ls_fail(ctx, LS_ERR_MEMORY, "no memory for the record of %s", op->name);
+        return NULL;
+    }
+    memset(r, 0, sizeof *r);
+    r->op = op;
+    r->n_in = n_in;
+    memcpy(r->in, in, (size_t)n_in * sizeof *in);
+    if (args_bytes) memcpy(r + 1, args, args_bytes), r->args = r + 1;
+    return r;
+}
+
+static ls_tensor *make_result(ls_ctx *ctx, const ls_record *r, const ls_node *n)
+{
+    bool is_part = r->op->rows == LS_ROWS_ALONE && ls_record_batch(r) >= 0;
+    if (!(r->op->flags & LS_OP_VIEW)) return ls_tensor_make(ctx, n->out_dtype, n->out.shape, is_part, true);
+    ls_tensor *t = ls_tensor_over(ctx, r->in[0]->dtype, n->out.shape, is_part, true, r->in[0]->data);
+    if (t) t->origin = r->in[0]->origin;
+    return t;
+}
+
+ls_tensor *ls_apply(const ls_op *op, ls_list list, const void *args, size_t args_bytes)
+{
+    ls_tensor *in[LS_MAX_IN] = { 0 };
+    int        need = op->n_need ? op->n_need : op->n_in;
+    for (int i = 0; i < op->n_in; i++) {
+        in[i] = i < list.count ? list.at[i] : NULL;
+        if (!in[i] && i < need) return NULL;
+    }
+    ls_ctx *ctx = in[0]->ctx;
+    if (!ls_enter(ctx, op->name) || !inputs_fit(ctx, op, op->n_in, in)) return NULL;
+
+    ls_record *r = make_record(ctx, op, op->n_in, in, args, args_bytes);
+    ls_node    n;
+    if (!r || !settle_shape(ctx, &n, r, in[0]->rows)) return NULL;
+    r->out = make_result(ctx, r, &n);
+    if (!r->out) return NULL;
+    forward(ctx, r);
+    if (ctx->failure.status) return NULL;
+    ls_tape_add(ctx, r);
+    return r->out;
+}
+
+ls_tensor *ls_tape_result(const ls_op *op, ls_tensor *in, ls_tensor *out)
+{
+    if (!out) return NULL;
+    ls_record *r = make_record(in->ctx, op, 1, &in, NULL, 0);
+    if (!r) return NULL;
+    r->out = out;
+    ls_tape_add(in->ctx, r);
+    return out;
+}
+
+/* ---- scopes ------------------------------------------------------------------------------------ */
+void ls_no_grad_begin(ls_scope *s, ls_ctx *ctx)
+{
+    *s = (ls_scope){ ctx, ctx ? ctx->scopes : NULL };
+    if (ctx) ctx->scopes = s;
+}
+
+void ls_no_grad_end(ls_scope *s)
+{
+    if (s->ctx && s->ctx->scopes == s) s->ctx->scopes = s->outer;
+    s->ctx = NULL;
+}
+
+/* ---- shapes and gradients that many operations share --------------------------------------------- */
+const char *ls_shape_same(ls_node *n)
+{
+    for (int i = 1; i < n->n_in; i++)
+        if (!ls_shape_equal(n->in[i].shape, n->in[0].shape)) return "the shapes must be equal";
+    n->out.shape = n->in[0].shape;
+    return NULL;
+}
+
+const char *ls_shape_broadcasts(ls_node *n)
+{
+    if (!ls_shape_broadcast(n->in[0].shape, n->in[1].shape, &n->out.shape)) return "the shapes do not broadcast";
+    if (!n->in[0].is_part && !n->in[1].is_part) return NULL;
+    for (int i = 0; i < 2; i++) {
+        bool reaches = n->in[i].shape.ndim == n->out.shape.ndim;
+        if (n->in[i].is_part && (!reaches || n->in[i].shape.dim[0] != n->out.shape.dim[0]))
+            return "the batch axis of a part would not stay axis 0";
+        if (!n->in[i].is_part && reaches && n->in[i].shape.dim[0] != 1)
+            return "a whole tensor with rows of its own meets a part; ls_split_rows() makes it one";
+    }
+    return NULL;
+}
+
+void ls_broadcast_back(const ls_node *n, const void *g, const ls_array *other, int i, void *dx)
+{
+    int64_t stride[LS_MAX_NDIM] = { 0 };
+    if (other) ls_shape_strides(other->shape, n->out.shape, stride);
+    n->ctx->kernel->sum_to(n->out.shape, g, other ? other->data : NULL, stride, n->in[i].shape, dx,
+                           !(n->stores >> i & 1));
+}

@@ -1,0 +1,44 @@
+/* linear.c -- a linear layer with PyTorch's initial values: weight, then bias, uniform in
+ * (-1/sqrt(in), 1/sqrt(in)), drawn from the context's stream; the bound of the weight is worked out in
+ * double as kaiming_uniform(a = sqrt 5) does.
+ */
+#include "nn/nn.h"
+#include <math.h>
+#include <stdio.h>
+
+static ls_tensor *forward(void *self, ls_tensor *x)
+{
+    ls_module *m = self;
+    return ls_linear(x, m->member[0].param, m->count > 1 ? m->member[1].param : NULL);
+}
+
+static void draw(ls_module *m, const char *name, ls_shape shape, double bound)
+{
+    ls_tensor *t = ls_uniform_(ls_zeros(m->ctx, shape), -bound, bound);
+    ls_module_param(m, name, t);
+}
+
+ls_module *ls_linear_make(ls_ctx *ctx, int64_t in, int64_t out, bool bias)
+{
+    if (!ctx || ctx->failure.status) return NULL;
+    if (in < 1 || out < 1) {
+        ls_fail(ctx, LS_ERR_ARG, "a linear layer of %lld inputs and %lld outputs: both must be above 0",
+                (long long)in, (long long)out);
+        return NULL;
+    }
+    ls_module *m = ls_module_new(ctx, "Linear", forward, NULL);
+    if (!m) return NULL;
+    m->in = in;
+    m->out = out;
+    snprintf(m->detail, sizeof m->detail, "in_features=%lld, out_features=%lld, bias=%s", (long long)in,
+             (long long)out, bias ? "True" : "False");
+    double a = sqrt(5.0), gain = sqrt(2.0 / (1 + a * a)), fan_in = sqrt((double)in);
+    draw(m, "weight", (ls_shape){ 2, { out, in } }, sqrt(3.0) * (gain / fan_in));
+    if (bias) draw(m, "bias", (ls_shape){ 1, { out } }, 1 / fan_in);
+    return ctx->failure.status ? NULL : m;
+}
+
+ls_module *ls_linear_new(ls_ctx *ctx, int64_t in, int64_t out)
+{
+    return ls_linear_make(ctx, in, out, true);
+}

@@ -1,0 +1,31 @@
+/* nn.h -- floor 5: modules, parameter names, initial values.
+ *
+ *   module.c      the tree of modules, names, printing      linear.c      PyTorch's initial values
+ *   sequential.c  layers one after another, relu and tanh as modules
+ */
+#pragma once
+#include "base/base.h"
+#include "tensor/tensor.h"
+#include "grad/grad.h"
+#include "ops/ops.h"
+
+typedef struct ls_member { char *name; ls_module *module; ls_tensor *param; } ls_member; /* one of the two */
+
+struct ls_module {
+    ls_owned      owned;
+    ls_ctx       *ctx;
+    ls_module    *parent;
+    char         *kind;    /* "Linear" */
+    char          detail[96]; /* "in_features=3, out_features=1, bias=True"; "" */
+    ls_forward_fn *forward;
+    void         *self;
+    int64_t       count, room; /* of members, in order of addition */
+    ls_member    *member;
+    int64_t       in, out;     /* linear: features and outputs; else 0 */
+    /* worked out at the first ls_parameters(), dropped when a member is added */
+    ls_list       params;
+    char        **names;
+};
+
+/* A linear module with or without bias. */
+ls_module *ls_linear_make(ls_ctx *ctx, int64_t in, int64_t out, bool bias);

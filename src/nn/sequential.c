@@ -1,0 +1,67 @@
+/* sequential.c -- layers one after another, named "0", "1", ... as in PyTorch; relu and tanh as modules.
+ */
+#include "nn/nn.h"
+#include <stdio.h>
+#include <string.h>
+
+static ls_tensor *forward_relu(void *self, ls_tensor *x)
+{
+    (void)self;
+    return ls_relu(x);
+}
+
+static ls_tensor *forward_tanh(void *self, ls_tensor *x)
+{
+    (void)self;
+    return ls_tanh(x);
+}
+
+ls_module *ls_relu_new(ls_ctx *ctx)
+{
+    return ls_module_new(ctx, "ReLU", forward_relu, NULL);
+}
+
+ls_module *ls_tanh_new(ls_ctx *ctx)
+{
+    return ls_module_new(ctx, "Tanh", forward_tanh, NULL);
+}
+
+static ls_tensor *forward(void *self, ls_tensor *x)
+{
+    ls_module *m = self;
+    for (int64_t i = 0; i < m->count; i++) x = ls_forward(m->member[i].module, x);
+    return x;
+}
+
+/* Layer number i; *width: the features that reach it, 0 if unknown, and then those that leave it. */
+static ls_module *make_layer(ls_ctx *ctx, int64_t i, const ls_layer *l, int64_t *width)
+{
+    if (!strcmp(l->kind, "relu")) return ls_relu_new(ctx);
+    if (!strcmp(l->kind, "tanh")) return ls_tanh_new(ctx);
+    if (strcmp(l->kind, "linear")) {
+        ls_fail(ctx, LS_ERR_ARG, "layer %lld: \"%s\" is no kind of layer; there are linear, relu, tanh",
+                (long long)i, l->kind);
+        return NULL;
+    }
+    int64_t in = l->in ? l->in : *width;
+    if (*width && in != *width) {
+        ls_fail(ctx, LS_ERR_ARG, "layer %lld takes %lld features, but %lld reach it", (long long)i,
+                (long long)in, (long long)*width);
+        return NULL;
+    }
+    *width = l->out;
+    return ls_linear_make(ctx, in, l->out, !l->no_bias);
+}
+
+ls_module *ls_sequential_new(ls_ctx *ctx, int64_t count, const ls_layer *layers)
+{
+    ls_module *m = ls_module_new(ctx, "Sequential", forward, NULL);
+    int64_t    width = 0;
+    for (int64_t i = 0; m && i < count; i++) {
+        char       name[24];
+        ls_module *layer = make_layer(ctx, i, &layers[i], &width);
+        snprintf(name, sizeof name, "%lld", (long long)i);
+        if (!ls_module_add(m, name, layer)) return NULL;
+    }
+    return m;
+}

@@ -1,0 +1,22 @@
+/* relu.c -- max(x, 0), keeping NaN. Gradient: g where x > 0, else 0. */
+#include "ops/ops.h"
+
+static void forward(const ls_node *n)
+{
+    ls_unary_forward(n, LS_UNARY_RELU);
+}
+
+static void backward(const ls_node *n, const void *g, void *const dx[])
+{
+    ls_unary_backward(n, LS_UNARY_RELU, g, dx[0]);
+}
+
+static const ls_shape cases[][LS_MAX_IN] = { { { 2, { 5, 3 } } }, { { 1, { 37 } } }, { { 0 } }, LS_LAST_CASE };
+const ls_op ls_op_relu = { .name = "relu", .grad_name = "ReluBackward0", .n_in = 1, .rows = LS_ROWS_ALONE,
+                          .flags = LS_OP_STORES, .saves = 1, .shape = ls_shape_same, .forward = forward,
+                          .backward = backward, .cases = cases };
+
+ls_tensor *ls_relu(ls_tensor *x)
+{
+    return ls_apply(&ls_op_relu, (ls_list){ 1, &x }, NULL, 0);
+}

@@ -1,0 +1,110 @@
+/* optim.c -- what all optimizers share: the list of parameters, joined in a slab, their state in one
+ * block, zeroing gradients, and the walk over the parameters.
+ *
+ * Every rank updates its own whole copy from equal gradients, so copies stay equal.
+ */
+#include "optim/optim.h"
+#include <string.h>
+
+static void end_optim(void *self)
+{
+    ls_optim *o = self;
+    if (o->state) ls_memory_free(o->state[0]);
+    ls_memory_free(o->state);
+    ls_memory_free(o->began);
+    ls_memory_free((void *)(uintptr_t)o->params.at);
+    ls_memory_free(o);
+}
+
+void ls_optim_free(ls_optim *o)
+{
+    if (!o) return;
+    ls_disown(o->ctx, &o->owned);
+    end_optim(o);
+}
+
+static size_t state_bytes(const ls_tensor *t)
+{
+    return ((size_t)t->count * ls_dtype_bytes(t->dtype) + 63) / 64 * 64;
+}
+
+/* The state of all parameters in one block; state[0] is its start. */
+static bool make_state(ls_optim *o)
+{
+    size_t bytes = 64;
+    for (int64_t i = 0; i < o->params.count; i++) bytes += state_bytes(o->params.at[i]) * (size_t)o->slots;
+    o->state = ls_new(o->ctx, ((size_t)o->params.count * (size_t)o->slots + 1) * sizeof *o->state, "the optimizer");
+    o->began = ls_new(o->ctx, (size_t)o->params.count * sizeof *o->began, "the optimizer");
+    char *at = o->state ? o->state[0] = ls_new(o->ctx, bytes, "the state of the optimizer") : NULL;
+    if (!at || !o->began) return false;
+    for (int64_t i = 0; i < o->params.count; i++)
+        for (int s = 0; s < o->slots; s++) {
+            o->state[i * o->slots + s] = at;
+            at += state_bytes(o->params.at[i]);
+        }
+    return true;
+}
+
+static bool params_fit(ls_ctx *ctx, ls_list params)
+{
+    if (params.count < 1) ls_fail(ctx, LS_ERR_ARG, "the optimizer got an empty parameter list");
+    for (int64_t i = 0; i < params.count && !ctx->failure.status; i++) {
+        if (!params.at[i] || !params.at[i]->is_param)
+            ls_fail(ctx, LS_ERR_ARG, "parameter %lld of the optimizer does not require gradients", (long long)i);
+        for (int64_t k = 0; k < i; k++)
+            if (params.at[k] == params.at[i])
+                ls_fail(ctx, LS_ERR_ARG, "parameters %lld and %lld of the optimizer are the same tensor",
+                        (long long)k, (long long)i);
+    }
+    return !ctx->failure.status;
+}
+
+ls_optim *ls_optim_make(ls_ctx *ctx, const ls_optim_kind *kind, ls_list params, int slots)
+{
+    if (!params_fit(ctx, params)) return NULL;
+    ls_optim *o = ls_new(ctx, sizeof *o, "the optimizer");
+    if (!o) return NULL;
+    size_t      bytes = (size_t)params.count * sizeof *params.at;
+    ls_tensor **at = ls_new(ctx, bytes, "the optimizer");
+    if (at) memcpy(at, params.at, bytes);
+    o->ctx = ctx;
+    o->kind = kind;
+    o->params = (ls_list){ params.count, at };
+    o->slots = slots;
+    if (!at || ls_slab_join(ctx, o->params) || !make_state(o)) {
+        end_optim(o);
+        return NULL;
+    }
+    ls_own(ctx, &o->owned, end_optim);
+    return o;
+}
+
+void *ls_optim_state(const ls_optim *o, int64_t param, int slot)
+{
+    return o->state[param * o->slots + slot];
+}
+
+void ls_optim_zero_grad(ls_optim *o)
+{
+    if (o) ls_zero_grad(o->params);
+}
+
+ls_status ls_optim_step(ls_ctx *ctx, ls_optim *o)
+{
+    if (!ls_enter(ctx, "ls_optim_step") || !o) return ls_agree(ctx);
+    for (int64_t i = 0; i < o->params.count; i++)
+        if (o->params.at[i]->has_grad) o->kind->update(o, i);
+    return ctx->failure.status;
+}
+
+double ls_optim_lr(const ls_optim *o)
+{
+    return o ? o->sgd.lr : 0;
+}
+
+void ls_optim_set_lr(ls_optim *o, double lr)
+{
+    if (!o || !ls_enter(o->ctx, "ls_optim_set_lr")) return;
+    if (lr > 0) o->sgd.lr = lr;
+    else ls_fail(o->ctx, LS_ERR_ARG, "a learning rate of %g: it must be above 0", lr);
+}

@@ -1,0 +1,120 @@
+/* make.c -- whole tensors from values, constants and random numbers; writing in place.
+ *
+ * What is made here is equal on all ranks, because values and the random stream are. A tensor that
+ * requires gradients is written only where nothing is recorded, as in PyTorch.
+ */
+#include "tensor/tensor.h"
+#include <string.h>
+
+static ls_tensor *make(ls_ctx *ctx, const char *name, ls_dtype dtype, ls_shape shape)
+{
+    return ls_enter(ctx, name) ? ls_tensor_make(ctx, dtype, shape, false, false) : NULL;
+}
+
+ls_tensor *ls_tensor_new(ls_ctx *ctx, ls_shape shape, int64_t count, const double *values)
+{
+    if (!ls_enter(ctx, "ls_tensor_new")) return NULL;
+    if (ls_shape_count(shape) != count) {
+        ls_fail(ctx, LS_ERR_SHAPE, "ls_tensor_new: shape %s takes %lld values, but %lld are given",
+                ls_shape_str(shape).text, (long long)ls_shape_count(shape), (long long)count);
+        return NULL;
+    }
+    ls_tensor *t = ls_tensor_make(ctx, ctx->opts.dtype, shape, false, false);
+    if (t) ctx->kernel->from_double(count, values, t->data);
+    return t;
+}
+
+ls_tensor *ls_labels_new(ls_ctx *ctx, int64_t count, const int64_t *values)
+{
+    ls_tensor *t = make(ctx, "ls_labels_new", LS_INT64, (ls_shape){ 1, { count } });
+    if (t) memcpy(t->data, values, (size_t)count * sizeof *values);
+    return t;
+}
+
+ls_tensor *ls_full(ls_ctx *ctx, ls_shape shape, double value)
+{
+    ls_tensor *t = make(ctx, "ls_full", ctx ? ctx->opts.dtype : LS_FLOAT32, shape);
+    if (t) ctx->kernel->fill(t->count, value, t->data);
+    return t;
+}
+
+ls_tensor *ls_scalar(ls_ctx *ctx, double value)
+{
+    return ls_full(ctx, (ls_shape){ 0 }, value);
+}
+
+ls_tensor *ls_zeros(ls_ctx *ctx, ls_shape shape)
+{
+    return ls_full(ctx, shape, 0);
+}
+
+ls_tensor *ls_ones(ls_ctx *ctx, ls_shape shape)
+{
+    return ls_full(ctx, shape, 1);
+}
+
+ls_tensor *ls_rand(ls_ctx *ctx, ls_shape shape)
+{
+    return ls_uniform_(ls_zeros(ctx, shape), 0, 1);
+}
+
+ls_tensor *ls_randn(ls_ctx *ctx, ls_shape shape)
+{
+    return ls_normal_(ls_zeros(ctx, shape), 0, 1);
+}
+
+/* Whether name may write t; u, if any, is what it is written with. */
+static bool may_write(const ls_tensor *t, const ls_tensor *u, const char *name)
+{
+    if (!ls_tensor_usable(t, name)) return false;
+    ls_ctx *ctx = t->ctx;
+    if (t->dtype == LS_INT64) ls_fail(ctx, LS_ERR_TYPE, "%s: the tensor is int64, not floating", name);
+    else if (t->is_part) ls_fail(ctx, LS_ERR_SHAPE, "%s: writes whole tensors; ls_whole() makes one", name);
+    else if (t->requires_grad && !ctx->scopes)
+        ls_fail(ctx, LS_ERR_USE,
+                "%s: a leaf that requires gradients is being used in an in-place operation: put it "
+                "under LS_NO_GRAD",
+                name);
+    else if (u && (u->is_part || !ls_shape_equal(t->shape, u->shape)))
+        ls_fail(ctx, LS_ERR_SHAPE, "%s: %s is written with %s%s", name, ls_shape_str(t->shape).text,
+                u->is_part ? "a part " : "", ls_shape_str(u->shape).text);
+    else if (u && u->dtype != t->dtype)
+        ls_fail(ctx, LS_ERR_TYPE, "%s: a %s tensor is written with a %s one", name, ls_dtype_name(t->dtype),
+                ls_dtype_name(u->dtype));
+    return !ctx->failure.status;
+}
+
+ls_tensor *ls_uniform_(ls_tensor *t, double from, double to)
+{
+    if (!may_write(t, NULL, "ls_uniform_") || !ls_enter(t->ctx, "ls_uniform_")) return NULL;
+    ls_random_uniform(&t->ctx->random, t->dtype, t->count, t->data, from, to);
+    return t;
+}
+
+ls_tensor *ls_normal_(ls_tensor *t, double mean, double deviation)
+{
+    if (!may_write(t, NULL, "ls_normal_") || !ls_enter(t->ctx, "ls_normal_")) return NULL;
+    ls_random_normal(&t->ctx->random, t->dtype, t->count, t->data, mean, deviation);
+    return t;
+}
+
+void ls_add_(ls_tensor *t, const ls_tensor *u, double alpha)
+{
+    if (!t || !u || !ls_tensor_usable(u, "ls_add_") || !may_write(t, u, "ls_add_")) return;
+    if (ls_enter(t->ctx, "ls_add_")) t->ctx->kernel->axpy(t->count, alpha, u->data, t->data);
+}
+
+void ls_copy_(ls_tensor *t, const ls_tensor *u)
+{
+    if (!t || !u || !ls_tensor_usable(u, "ls_copy_") || !may_write(t, u, "ls_copy_")) return;
+    if (ls_enter(t->ctx, "ls_copy_"))
+        memmove(t->data, u->data, (size_t)t->count * ls_dtype_bytes(t->dtype));
+}
+
+ls_tensor *ls_keep(const ls_tensor *t)
+{
+    if (!ls_tensor_usable(t, "ls_keep")) return NULL;
+    ls_tensor *copy = ls_tensor_make(t->ctx, t->dtype, t->shape, t->is_part, false);
+    if (copy) memcpy(copy->data, t->data, (size_t)t->count * ls_dtype_bytes(t->dtype));
+    return copy;
+}

@@ -1,0 +1,66 @@
+/* slab.c -- parameters in flat blocks: values in one, gradients in another, in the order of the list,
+ * so that an update, a reduction or a digest is one pass over memory.
+ *
+ * Called by the optimizers. Blocks belong to the context; tensors keep their handles and change only
+ * where their values lie. Each parameter starts on a 64-byte boundary.
+ */
+#include "tensor/tensor.h"
+#include <string.h>
+
+typedef struct slab { ls_owned owned; void *values, *grads; } slab;
+
+static void end_slab(void *self)
+{
+    slab *s = self;
+    ls_memory_free(s->values);
+    ls_memory_free(s->grads);
+    ls_memory_free(s);
+}
+
+static size_t room(const ls_tensor *t)
+{
+    return ((size_t)t->count * ls_dtype_bytes(t->dtype) + 63) / 64 * 64;
+}
+
+/* Own, movable memory: a second optimizer finds the parameters of the first in its slab. */
+static bool is_movable(const ls_tensor *t)
+{
+    return t->owns_data && t->owned.end;
+}
+
+static void move(ls_tensor *t, void *values, void *grads)
+{
+    size_t bytes = (size_t)t->count * ls_dtype_bytes(t->dtype);
+    memcpy(values, t->data, bytes);
+    ls_memory_free(t->data);
+    t->data = values;
+    t->owns_data = false;
+    if (t->grad) memcpy(grads, t->grad->data, bytes);
+    ls_tensor_grad_set(t, ls_tensor_over(t->ctx, t->dtype, t->shape, false, false, grads));
+}
+
+ls_status ls_slab_join(ls_ctx *ctx, ls_list params)
+{
+    size_t bytes = 0;
+    for (int64_t i = 0; i < params.count; i++)
+        if (is_movable(params.at[i])) bytes += room(params.at[i]);
+    if (!bytes) return ctx->failure.status;
+    slab *s = ls_new(ctx, sizeof *s, "the slab of parameters");
+    if (!s) return ctx->failure.status;
+    s->values = ls_new(ctx, bytes, "the values of the parameters");
+    s->grads = ls_new(ctx, bytes, "the gradients of the parameters");
+    if (!s->values || !s->grads) {
+        end_slab(s);
+        return ctx->failure.status;
+    }
+    ls_own(ctx, &s->owned, end_slab);
+    size_t at = 0;
+    for (int64_t i = 0; i < params.count; i++) {
+        ls_tensor *t = params.at[i];
+        if (!is_movable(t)) continue;
+        size_t step = room(t);
+        move(t, (char *)s->values + at, (char *)s->grads + at);
+        at += step;
+    }
+    return ctx->failure.status;
+}

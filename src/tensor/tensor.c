@@ -1,0 +1,196 @@
+/* tensor.c -- the life of a tensor: making, ending, and what it takes to use one.
+ *
+ * Three lives. Made by the program: its own memory, owned by the context. Result of an operation
+ * before the first step: in ctx->life, to the end of the context. Result inside a step: values in
+ * ctx->arena, and the head, the struct itself, in a pool that only ever holds heads, so that a
+ * tensor used after its step is recognised instead of read as something else.
+ */
+#include "tensor/tensor.h"
+#include <string.h>
+
+enum { HEADS_PER_BLOCK = 64 };
+struct ls_heads {
+    ls_owned owned;
+    uint64_t step; /* that the heads in use belong to */
+    int64_t  used;
+    struct head_block { struct head_block *next; ls_tensor head[HEADS_PER_BLOCK]; } *first, *current;
+};
+
+static void end_heads(void *self)
+{
+    struct ls_heads *h = self;
+    for (struct head_block *b = h->first, *next; b; b = next) {
+        next = b->next;
+        ls_memory_free(b);
+    }
+    ls_memory_free(h);
+}
+
+static ls_tensor *take_head(ls_ctx *ctx)
+{
+    struct ls_heads *h = ctx->heads;
+    if (!h) {
+        if (!(h = ls_new(ctx, sizeof *h, "the pool of tensors"))) return NULL;
+        ls_own(ctx, &h->owned, end_heads);
+        ctx->heads = h;
+    }
+    if (h->step != ctx->step) {
+        h->step = ctx->step;
+        h->used = 0;
+        h->current = h->first;
+    }
+    if (!h->current || h->used == HEADS_PER_BLOCK) {
+        struct head_block **at = h->current ? &h->current->next : &h->first;
+        if (!*at && !(*at = ls_new(ctx, sizeof **at, "the pool of tensors"))) return NULL;
+        h->current = *at;
+        h->used = 0;
+    }
+    ls_tensor *t = &h->current->head[h->used++];
+    memset(t, 0, sizeof *t);
+    return t;
+}
+
+static void end_tensor(void *self)
+{
+    ls_tensor *t = self;
+    if (t->grad) end_tensor(t->grad);
+    if (t->owns_data) ls_memory_free(t->data);
+    ls_memory_free(t);
+}
+
+void ls_tensor_free(ls_tensor *t)
+{
+    if (!t || !t->owned.end) return; /* results of operations end with their step */
+    ls_disown(t->ctx, &t->owned);
+    end_tensor(t);
+}
+
+/* The head, with everything but the values. */
+static ls_tensor *make_head(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step)
+{
+    if (!ctx || ctx->failure.status) return NULL;
+    if (ls_shape_count(shape) < 0 || (is_part && shape.ndim < 1)) {
+        ls_fail(ctx, LS_ERR_SHAPE, "%s is no shape of a tensor", ls_shape_str(shape).text);
+        return NULL;
+    }
+    ls_tensor *t = step && ctx->step ? take_head(ctx)
+                   : step            ? ls_arena_take(&ctx->life, sizeof *t)
+                                     : ls_new(ctx, sizeof *t, "a tensor");
+    if (!t) {
+        ls_fail(ctx, LS_ERR_MEMORY, "no memory for a tensor");
+        return NULL;
+    }
+    if (step && !ctx->step) memset(t, 0, sizeof *t);
+    t->ctx = ctx;
+    t->dtype = dtype;
+    t->shape = shape;
+    t->is_part = is_part;
+    t->in_step = step && ctx->step;
+    t->step = ctx->step;
+    t->rows = is_part          ? ls_part_rows(ctx, shape.dim[0])
+              : shape.ndim > 0 ? (ls_range){ 0, shape.dim[0] }
+                               : (ls_range){ 0, 1 };
+    t->count = is_part ? (t->rows.to - t->rows.from) * ls_tensor_row_count(t) : ls_shape_count(shape);
+    return t;
+}
+
+ls_tensor *ls_tensor_over(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step, void *data)
+{
+    ls_tensor *t = make_head(ctx, dtype, shape, is_part, step);
+    if (!t) return NULL;
+    t->data = data;
+    if (!step) ls_own(ctx, &t->owned, end_tensor);
+    return t;
+}
+
+ls_tensor *ls_tensor_make(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step)
+{
+    ls_tensor *t = make_head(ctx, dtype, shape, is_part, step);
+    if (!t) return NULL;
+    size_t bytes = (size_t)t->count * ls_dtype_bytes(dtype);
+    if (step) t->data = ls_arena_take(ctx->step ? &ctx->arena : &ctx->life, bytes ? bytes : 1);
+    else t->data = ls_memory_new(bytes ? bytes : 1);
+    if (!t->data) {
+        ls_fail(ctx, LS_ERR_MEMORY, "no memory: a tensor of shape %s needs %zu bytes",
+                ls_shape_str(shape).text, bytes);
+        if (!step) ls_memory_free(t);
+        return NULL;
+    }
+    if (!step) {
+        t->owns_data = true;
+        ls_own(ctx, &t->owned, end_tensor);
+    }
+    return t;
+}
+
+bool ls_tensor_usable(const ls_tensor *t, const char *what)
+{
+    if (!t || t->ctx->failure.status) return false;
+    if (!t->in_step || t->step == t->ctx->step) return true;
+    ls_fail(t->ctx, LS_ERR_USE,
+            "%s: this tensor was made in step %llu, which has ended: ls_keep() it in its step to have it "
+            "for longer",
+            what, (unsigned long long)t->step);
+    return false;
+}
+
+int64_t ls_tensor_row_count(const ls_tensor *t)
+{
+    int64_t count = 1;
+    for (int i = 1; i < t->shape.ndim; i++) count *= t->shape.dim[i];
+    return count;
+}
+
+/* ---- gradients --------------------------------------------------------------------------------- */
+void ls_tensor_grad_set(ls_tensor *t, ls_tensor *grad)
+{
+    if (t->grad) end_tensor(t->grad);
+    t->grad = grad;
+    if (!grad) return;
+    ls_disown(t->ctx, &grad->owned); /* it ends with t alone */
+    grad->owned.end = NULL;
+}
+
+ls_tensor *ls_tensor_grad_make(ls_tensor *t)
+{
+    if (!t->grad) ls_tensor_grad_set(t, ls_tensor_make(t->ctx, t->dtype, t->shape, false, false));
+    if (t->grad && !t->has_grad) {
+        t->has_grad = true;
+        t->grad_fresh = true;
+    }
+    return t->grad;
+}
+
+ls_tensor *ls_tensor_grad(const ls_tensor *t)
+{
+    if (!t->has_grad) return NULL;
+    if (t->grad_fresh) memset(t->grad->data, 0, (size_t)t->count * ls_dtype_bytes(t->dtype));
+    return t->grad;
+}
+
+ls_tensor *ls_requires_grad(ls_tensor *t)
+{
+    if (!ls_tensor_usable(t, "ls_requires_grad")) return NULL;
+    if (t->is_param) return t;
+    if (t->dtype == LS_INT64)
+        ls_fail(t->ctx, LS_ERR_TYPE, "ls_requires_grad: an int64 tensor can't have a gradient");
+    else if (t->is_part)
+        ls_fail(t->ctx, LS_ERR_SHAPE, "ls_requires_grad: a part can't be a parameter; ls_whole() makes it whole");
+    else if (t->record || t->in_step)
+        ls_fail(t->ctx, LS_ERR_USE, "ls_requires_grad: the result of an operation can't be a parameter; "
+                                    "ls_keep() copies it out");
+    else t->is_param = t->requires_grad = true;
+    return t->ctx->failure.status ? NULL : t;
+}
+
+ls_tensor *ls_grad(const ls_tensor *t)
+{
+    return ls_tensor_usable(t, "ls_grad") ? ls_tensor_grad(t) : NULL;
+}
+
+void ls_zero_grad(ls_list params)
+{
+    for (int64_t i = 0; i < params.count; i++)
+        if (ls_tensor_usable(params.at[i], "ls_zero_grad") && params.at[i]->has_grad)
+            params.at[i]->grad_fresh = true;
+}
