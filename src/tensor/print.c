@@ -129,8 +129,7 @@ static notation choose_notation(const page *p)
         integers = integers && x == ceil(x);
     }
     if (largest == 0) return INTEGERS;
-    if (largest / smallest > 1000 || largest > 1e8 || (!integers && smallest < 1e-4))
-        return SCIENTIFIC;
+    if (largest / smallest > 1000 || largest > 1e8 || smallest < 1e-4) return SCIENTIFIC;
     return integers ? INTEGERS : FIXED;
 }
 
