@@ -1,0 +1,44 @@
+/* memory.c -- counted allocation.
+ *
+ * Every block is aligned to 64 bytes (a cache line, and the widest vector register) and zeroed, so
+ * that no result can depend on what lay there before. The two counters are the only state that
+ * lockstep keeps outside its objects: tests read them to prove that steps allocate nothing and that
+ * everything is freed. They are atomic because the prefetch thread allocates as well.
+ *
+ * Called by every folder; ls_new() in context.c adds the message for a context. */
+#include "base/base.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGNMENT ((size_t)64)
+
+static atomic_size_t calls, frees;
+
+void *ls_memory_new(size_t bytes)
+{
+    if (bytes > PTRDIFF_MAX - ALIGNMENT) return NULL;
+    size_t whole = bytes ? (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT : ALIGNMENT;
+    void *p = aligned_alloc(ALIGNMENT, whole);
+    if (!p) return NULL;
+    atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
+    return memset(p, 0, whole);
+}
+
+void ls_memory_free(void *p)
+{
+    if (!p) return;
+    atomic_fetch_add_explicit(&frees, 1, memory_order_relaxed);
+    free(p);
+}
+
+size_t ls_memory_live(void)
+{
+    size_t freed = atomic_load_explicit(&frees, memory_order_relaxed);
+    return atomic_load_explicit(&calls, memory_order_relaxed) - freed;
+}
+
+size_t ls_memory_calls(void)
+{
+    return atomic_load_explicit(&calls, memory_order_relaxed);
+}
