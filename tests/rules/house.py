@@ -44,7 +44,7 @@ LIBC = set('''assert.h ctype.h dirent.h errno.h fcntl.h fenv.h float.h getopt.h 
     sys/statvfs.h sys/types.h sys/wait.h time.h unistd.h'''.split())
 
 # Where the rank is known: a rank anywhere else would be a way for it to reach a result.
-RANK = re.compile(r'\b(rank|ranks|rank_count|n_ranks|my_rank|world_size)\b|\bplace\s*\.|(?:->|\.)\s*place\b')
+RANK = re.compile(r'\b(rank|ranks|rank_count|n_ranks|my_rank|world_size)\b|\bls_place\b|\bctx\s*->\s*place\b|\bplace\s*\.\s*(rank|count)\b')
 RANK_AT = ('src/comm/', 'src/tensor/part.c', 'src/base/base.h')
 
 # Talking to the terminal, ending the process, and what differs between two runs.
@@ -166,7 +166,7 @@ SAMPLES = [
     (includes, 'include/lockstep/a.h', '#include "base/base.h"', '#include "tensor.h"'),
     (includes, 'src/attic/a.c', '', None),
     (ranks, 'src/train/a.c', 'if (rank == 0)', '/* on every rank */ f("rank %d"); int rank_of_row;'),
-    (ranks, 'src/data/a.c', 'int n = ctx->place.count;', 'int place = 0;'),
+    (ranks, 'src/data/a.c', 'int n = ctx->place.count;', 'int place = o->place.folder;'),
     (calls, 'src/nn/a.c', 'printf("%d", 1);', 'ls_printf(ctx, "%d", 1); x->time(3); snprintf(b, 4, "printf(");'),
     (calls, 'src/train/a.c', 'double t = time(NULL);', 'double elapsed_time(void); // time(NULL)'),
     (lengths, 'src/nn/a.c', '\n' * 651, '\n' * 650),
