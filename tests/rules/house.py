@@ -44,13 +44,16 @@ LIBC = set('''assert.h ctype.h dirent.h errno.h fcntl.h fenv.h float.h getopt.h 
     sys/statvfs.h sys/types.h sys/wait.h time.h unistd.h'''.split())
 
 # Where the rank is known: a rank anywhere else would be a way for it to reach a result.
-RANK = re.compile(r'\b(rank|ranks|rank_count|n_ranks|my_rank|world_size)\b|\bls_place\b|\bctx\s*->\s*place\b|\bplace\s*\.\s*(rank|count)\b')
+RANK = re.compile(r'\b(rank|ranks|rank_count|n_ranks|my_rank|world_size|ls_place)\b|'
+                  r'\bctx\s*->\s*place\b|\bplace\s*\.\s*(rank|count)\b')
 RANK_AT = ('src/comm/', 'src/tensor/part.c', 'src/base/base.h')
 
-# Talking to the terminal, ending the process, and what differs between two runs.
+# Ending the process, and what differs between two runs; who may talk.
 CALLS = re.compile(r'(?<![\w.>])(printf|vprintf|puts|putchar|perror|exit|_exit|quick_exit|abort|rand|srand|random|'
                    r'drand48|time|clock|gettimeofday|clock_gettime|getenv|secure_getenv|setenv|system)\s*\(')
 CALLS_AT = ('src/base/', 'src/cmd/')
+STREAMS = re.compile(r'\b(stdout|stderr)\b')
+STREAMS_AT = ('src/base/', 'src/train/', 'src/cmd/')
 
 LONGEST = 650
 SOURCES = ('src', 'include', 'tests', 'examples', 'tools')
@@ -134,6 +137,10 @@ def calls(files):
     return matches(files, CALLS, CALLS_AT, 'only base and cmd call this')
 
 
+def streams(files):
+    return matches(files, STREAMS, STREAMS_AT, 'only base, train and cmd write to the terminal')
+
+
 def lengths(files):
     for path, text in files:
         count = text.count('\n')
@@ -150,7 +157,8 @@ def opening_comments(files):
 CHECKS = [
     ('every include goes down the floors', includes),
     ('the rank is known only where it enters', ranks),
-    ('only base and cmd reach terminal, clock and environment', calls),
+    ('only base and cmd call printf, clocks, the environment, and end the process', calls),
+    ('only base, train and cmd write to the terminal', streams),
     ('no file is too long', lengths),
     ('every .c file says what it is for', opening_comments),
 ]
@@ -169,6 +177,7 @@ SAMPLES = [
     (ranks, 'src/data/a.c', 'int n = ctx->place.count;', 'int place = o->place.folder;'),
     (calls, 'src/nn/a.c', 'printf("%d", 1);', 'ls_printf(ctx, "%d", 1); x->time(3); snprintf(b, 4, "printf(");'),
     (calls, 'src/train/a.c', 'double t = time(NULL);', 'double elapsed_time(void); // time(NULL)'),
+    (streams, 'src/store/a.c', 'fputs(text, stdout);', 'fputs(text, out);'),
     (lengths, 'src/nn/a.c', '\n' * 651, '\n' * 650),
     (opening_comments, 'src/nn/a.c', '#include <math.h>', '/* a.c -- what it is */'),
 ]
