@@ -1,0 +1,516 @@
+/* test_base.c -- random numbers against PyTorch 1.13.1 (digests and values were made once by it),
+ * hashes against published vectors, leaves and pieces by brute force, memory and arenas by
+ * counting. */
+#include "base/base.h"
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *digest_of(const void *data, size_t bytes)
+{
+    static char text[65];
+    uint8_t digest[32];
+    ls_sha256 s;
+    ls_sha256_begin(&s);
+    ls_sha256_add(&s, data, bytes);
+    ls_sha256_end(&s, digest);
+    ls_hex(digest, 32, text);
+    return text;
+}
+
+/* ---- random numbers -------------------------------------------------------------------------- */
+static const struct draw {
+    const char *digest; /* of the bytes that PyTorch draws */
+    uint64_t seed;
+    int64_t count;
+    double a, b; /* from and to, or mean and deviation */
+    ls_dtype type;
+    bool is_normal;
+} draws[] = {
+    { "fc25c5d7390d4c4f70a99b1e07c141cd05eb5e1e311a7e608ae73844fb8faaab", 5, 1000000, -0.577, 10.1,
+      LS_FLOAT32, false },
+    { "23908a79d45633c9e2f5f633cf5934029c7feb6860cb26d7f21315c277ecdfd4", 5, 1000000, -0.577, 10.1,
+      LS_FLOAT64, false },
+    /* Only the low half of a seed counts. */
+    { "987563b83b0ed84dcab897d704f87d683b90e914f6880a58c79d4dfa37953d5e", 4294967301, 5, 0, 1,
+      LS_FLOAT32, false },
+    { "90f5f4fe6ac6802b09373caa194a97b6cc6a5b76277ed3dcde65711f6a20dc56", 1, 5, 0, 1, LS_FLOAT32,
+      true },
+    { "a6c109bc6bf336a633bf02641ec7acf7f2cb14e0c8cc5b5394f8f016aac9b92b", 1, 15, 0, 1, LS_FLOAT32,
+      true },
+    { "978a88ebb9e4ed7a6de9479f473b585d96ab8597281bbefe29121626a4142d63", 1, 16, 0, 1, LS_FLOAT32,
+      true },
+    { "9e976497df1a5075f4c5b44202da15cf3e2b518883881af8a93fe23e525271d4", 1, 17, 0, 1, LS_FLOAT32,
+      true },
+    { "ff891ab69f0946f039fafec65bc035b255ef022c0a92731907eda49b0d0cd775", 1, 1000003, 0, 1,
+      LS_FLOAT32, true },
+    { "ea2bc102b0697fcd27e680b8c8a78c64811e3f29e4e58f76aa0943d78d5fc21d", 4, 1000, -1.5, 0.3,
+      LS_FLOAT32, true },
+    { "2fc18783a3adcf310d51bf1f1c24c7598a15ce7f056757afb89c340d2ebf4b4d", 4, 9, -1.5, 0.3,
+      LS_FLOAT32, true },
+    { "11bb1a1d342e13a6c9b8300019402334e526610606f1f2980ea26aa290a11d01", 1, 5, 0, 1, LS_FLOAT64,
+      true },
+    { "90a1db44c6dbe612fd134549f7aff6b92914ed07e08450bf0d17566813608ea6", 1, 15, 0, 1, LS_FLOAT64,
+      true },
+    { "803a31144a00984492230ce6e4c735e1f77ab0ceaeef6085df8066ab31204fe4", 1, 16, 0, 1, LS_FLOAT64,
+      true },
+    { "afbe1c7ad4876333c1af585f99091eb398cc913806ad3f92c6875ab2c14e6a08", 4, 1000, -1.5, 0.3,
+      LS_FLOAT64, true },
+    /* Our own: PyTorch's differ in the last bits of 1693 values, where its C library rounds
+       wrongly. */
+    { "5b82b283db2ed428a2884f54b45d88846ef095a9441fdaa91f079cbd88745243", 1, 1000003, 0, 1,
+      LS_FLOAT64, true },
+};
+enum { DRAWS = sizeof draws / sizeof *draws };
+
+Test(random, draws_of_pytorch)
+{
+    void *out = ls_memory_new(1000003 * sizeof(double));
+    for (int i = 0; i < DRAWS; i++) {
+        const struct draw *d = &draws[i];
+        ls_random r;
+        ls_random_seed(&r, d->seed);
+        if (d->is_normal) ls_random_normal(&r, d->type, d->count, out, d->a, d->b);
+        else ls_random_uniform(&r, d->type, d->count, out, d->a, d->b);
+        size_t bytes = (size_t)d->count * (d->type == LS_FLOAT64 ? 8 : 4);
+        cr_expect_str_eq(digest_of(out, bytes), d->digest, "draw %d differs", i);
+    }
+    ls_memory_free(out);
+}
+
+/* torch.randn(17, dtype=torch.float64) after torch.manual_seed(1). */
+Test(random, float64_normals_within_a_unit)
+{
+    static const double pytorch[17] = {
+        -0x1.3ec2b05b54971p-2, 0x1.7ef6234f2b7ecp-2,  0x1.25d654b7b0adcp-1,  0x1.91d911bed3c78p+0,
+        0x1.bf34427c542acp-1,  -0x1.da326c6448723p+1, -0x1.d06c655b7adc3p+0, -0x1.d7b2c0598141dp+0,
+        0x1.818c389b97035p-4,  0x1.17a9eda258ec5p-1,  0x1.0d640b68ad8acp+0,  -0x1.403bfa0ff88f6p-3,
+        -0x1.0cedbec231a3ep+1, 0x1.9469e9fae1e41p+0,  0x1.1556e77117ceep+0,  0x1.c7836b0b2366fp-1,
+        -0x1.edb7a381131e9p+0
+    };
+    double out[17];
+    ls_random r;
+    ls_random_seed(&r, 1);
+    ls_random_normal(&r, LS_FLOAT64, 17, out, 0, 1);
+    for (int i = 0; i < 17; i++) cr_expect(ieee_ulp_eq(dbl, out[i], pytorch[i], 1));
+}
+
+/* The second normal of a small draw waits through uniform and large normal draws. */
+Test(random, mixed_draws_of_pytorch)
+{
+    static const char *const digest[2] = {
+        "d3c937516c5b4728bceee1da8ede9f0cf69a6906c3753f98af0f8f7b0a1f9e79",
+        "41521e57db1eb05c12c05e48fc21021be71ff248a8e0e2e3b25f0bc50d4f9f35"
+    };
+    for (int wide = 0; wide < 2; wide++) {
+        ls_dtype type = wide ? LS_FLOAT64 : LS_FLOAT32;
+        size_t bytes = wide ? 8 : 4;
+        char out[28 * 8];
+        ls_random r;
+        ls_random_seed(&r, 1);
+        ls_random_normal(&r, type, 3, out, 0, 1);
+        ls_random_uniform(&r, type, 2, out + 3 * bytes, 0, 1);
+        ls_random_normal(&r, type, 4, out + 5 * bytes, 0, 1);
+        ls_random_normal(&r, type, 17, out + 9 * bytes, 0, 1);
+        ls_random_normal(&r, type, 2, out + 26 * bytes, 0, 1);
+        cr_expect_str_eq(digest_of(out, 28 * bytes), digest[wide]);
+    }
+}
+
+/* torch.nn.Linear(784, 33) after torch.manual_seed(7): weight, then bias, between -1/28 and 1/28.
+ */
+Test(random, initial_values_of_a_linear_layer)
+{
+    enum { IN = 784, OUT = 33 };
+    static float out[IN * OUT + OUT];
+    ls_random r;
+    ls_random_seed(&r, 7);
+    ls_random_uniform(&r, LS_FLOAT32, IN * OUT, out, -1.0 / 28, 1.0 / 28);
+    ls_random_uniform(&r, LS_FLOAT32, OUT, out + IN * OUT, -1.0 / 28, 1.0 / 28);
+    cr_assert_str_eq(digest_of(out, sizeof out),
+                     "ffa999b6145405d8eb7e75214c64eb8b7cbcdc557d484ea9b40cb09638b01377");
+}
+
+Test(random, permutations_and_words_of_pytorch)
+{
+    enum { N = 100000 };
+    int64_t *out = ls_memory_new(N * sizeof *out);
+    ls_random r;
+    ls_random_seed(&r, 6);
+    ls_random_permutation(&r, 10, out);
+    cr_expect_str_eq(digest_of(out, 10 * sizeof *out),
+                     "d9b5cebf1f53563195aeb318471c08223a548b2a4c75f6496cc118410b310c2a");
+    ls_random_seed(&r, 6);
+    ls_random_permutation(&r, N, out);
+    cr_expect_str_eq(digest_of(out, N * sizeof *out),
+                     "4ed280914059b3a8bdc8e0cbcfb9590e0edd041acb918038d712d06b7546fe88");
+    ls_random_seed(&r, 8);
+    for (int i = 0; i < 10; i++) out[i] = (int64_t)(ls_random_word64(&r) & INT64_MAX);
+    cr_expect_str_eq(digest_of(out, 10 * sizeof *out),
+                     "ed6e736925c2f5eb843654c9ab2666bfef9f11b9ee4eb24b2a8404d93c3241ca");
+    ls_random_permutation(&r, 1, out);
+    ls_random_permutation(&r, 0, out + 1);
+    cr_expect_eq(out[0], 0);
+    cr_expect_eq(r.position, 20, "one row or none takes no words");
+    ls_memory_free(out);
+}
+
+/* ---- hashes ---------------------------------------------------------------------------------- */
+static uint8_t *pattern(size_t bytes)
+{
+    uint8_t *p = ls_memory_new(bytes);
+    for (size_t i = 0; i < bytes; i++) p[i] = (uint8_t)((i * i >> 3) + i * 31);
+    return p;
+}
+
+Test(hash, published_vectors)
+{
+    cr_expect_str_eq(digest_of("", 0),
+                     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    cr_expect_str_eq(digest_of("abc", 3),
+                     "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    cr_expect_str_eq(digest_of("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56),
+                     "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+    char *a = ls_memory_new(1000000);
+    memset(a, 'a', 1000000);
+    cr_expect_str_eq(digest_of(a, 1000000),
+                     "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    ls_memory_free(a);
+    cr_expect_eq(ls_crc32(0, "123456789", 9), 0xcbf43926);
+    cr_expect_eq(ls_crc32(ls_crc32(0, "1234", 4), "56789", 5), 0xcbf43926);
+    cr_expect_eq(ls_crc32(0, "", 0), 0);
+}
+
+/* All lengths around the padding's edges, in one digest of digests (Python's hashlib gave it). */
+Test(hash, every_length)
+{
+    uint8_t *p = pattern(300), digest[32];
+    ls_sha256 one, all;
+    ls_sha256_begin(&all);
+    for (size_t n = 0; n < 300; n++) {
+        ls_sha256_begin(&one);
+        ls_sha256_add(&one, p, n);
+        ls_sha256_end(&one, digest);
+        ls_sha256_add(&all, digest, 32);
+    }
+    char text[65];
+    ls_sha256_end(&all, digest);
+    ls_hex(digest, 32, text);
+    cr_expect_str_eq(text, "b50208d0a41c2e4e197a20752e430ec216836b1a28989bd9f16a356857bdd2e1");
+    ls_memory_free(p);
+}
+
+/* One large call may take the processor's instructions; pieces of every size take portable C. */
+Test(hash, large_and_in_pieces)
+{
+    enum { N = 600001 };
+    const char *want = "a34b590be23bae96da651d964f9931d74ab442f3b3ac627118c4c7cd4eebe39f";
+    uint8_t *p = pattern(N), digest[32];
+    cr_expect_str_eq(digest_of(p, N), want);
+    cr_expect_eq(ls_crc32(0, p, N), 2745439912u);
+    ls_sha256 s;
+    ls_sha256_begin(&s);
+    for (size_t i = 0, n = 0; i < N; i += n, n = (n + 1) % 777)
+        ls_sha256_add(&s, p + i, n < N - i ? n : N - i);
+    char text[65];
+    ls_sha256_end(&s, digest);
+    ls_hex(digest, 32, text);
+    cr_expect_str_eq(text, want);
+    ls_memory_free(p);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+Test(memory, counted_aligned_and_zeroed)
+{
+    size_t calls = ls_memory_calls(), live = ls_memory_live();
+    for (size_t bytes = 0; bytes < 300; bytes += 23) {
+        unsigned char *p = ls_memory_new(bytes);
+        cr_assert_not_null(p);
+        cr_expect_eq((uintptr_t)p % 64, 0);
+        for (size_t i = 0; i < bytes; i++) cr_assert_eq(p[i], 0);
+        memset(p, 0xff, bytes);
+        cr_expect_eq(ls_memory_live(), live + 1);
+        ls_memory_free(p);
+    }
+    ls_memory_free(NULL);
+    cr_expect_eq(ls_memory_live(), live);
+    cr_expect_eq(ls_memory_calls(), calls + 14);
+    cr_expect_null(ls_memory_new(SIZE_MAX));
+    cr_expect_null(ls_memory_new(SIZE_MAX / 2));
+    cr_expect_eq(ls_memory_calls(), calls + 14);
+}
+
+static void one_step(ls_arena *a)
+{
+    unsigned char *block[200];
+    for (size_t i = 0; i < 200; i++) {
+        block[i] = ls_arena_take(a, i * i);
+        cr_assert_not_null(block[i]);
+        cr_assert_eq((uintptr_t)block[i] % 64, 0);
+        memset(block[i], (int)i, i * i);
+    }
+    for (size_t i = 1; i < 200; i++)
+        cr_assert(block[i][0] == i && block[i][i * i - 1] == i, "blocks overlap");
+}
+
+Test(arena, equal_steps_allocate_once)
+{
+    size_t live = ls_memory_live();
+    ls_arena a = { 0 };
+    one_step(&a);
+    cr_expect_gt(ls_memory_live(), live + 1, "the first step makes several blocks");
+    ls_arena_reset(&a);
+    size_t calls = ls_memory_calls();
+    cr_expect_eq(ls_memory_live(), live + 1, "a reset joins them");
+    for (int step = 0; step < 3; step++) {
+        one_step(&a);
+        ls_arena_reset(&a);
+    }
+    cr_expect_eq(ls_memory_calls(), calls, "equal steps allocate nothing");
+    cr_expect_not_null(ls_arena_take(&a, a.peak), "the whole of the largest step is there");
+    cr_expect_eq(ls_memory_calls(), calls);
+    cr_expect_null(ls_arena_take(&a, SIZE_MAX - 10));
+    ls_arena_free(&a);
+    cr_expect_eq(ls_memory_live(), live);
+    ls_arena_reset(&a);
+    ls_arena_free(&a);
+}
+
+Test(clock, goes_on)
+{
+    double t = ls_clock_s();
+    cr_expect_gt(t, 0);
+    while (ls_clock_s() == t) continue;
+    cr_expect_gt(ls_clock_s(), t);
+}
+
+/* ---- leaves and pieces ----------------------------------------------------------------------- */
+enum { MOST_LEAVES = 70, MOST_SHARES = 20 };
+
+Test(leaf, rows_of_leaves)
+{
+    for (int64_t rows = 0; rows < 40; rows++)
+        for (int64_t leaf_rows = 1; leaf_rows < 9; leaf_rows++) {
+            int64_t leaves = ls_leaf_count(rows, leaf_rows), next = 0;
+            cr_assert_eq(leaves, (rows + leaf_rows - 1) / leaf_rows);
+            for (int64_t i = 0; i < leaves; i++) {
+                ls_range r = ls_leaf_rows(rows, leaf_rows, (ls_range){ i, i + 1 });
+                cr_assert_eq(r.from, next);
+                cr_assert(r.to - r.from == leaf_rows || (i == leaves - 1 && r.to > r.from));
+                next = r.to;
+            }
+            cr_assert_eq(next, rows);
+            ls_range none = ls_leaf_rows(rows, leaf_rows, (ls_range){ leaves, leaves });
+            cr_assert(none.from == rows && none.to == rows);
+        }
+}
+
+static bool is_node(int64_t leaves, ls_range r)
+{
+    int64_t size = 1;
+    while (size < r.to - r.from || (r.to == leaves && r.from + size < leaves)) size *= 2;
+    return r.from % size == 0 && (r.from + size == r.to || r.to == leaves);
+}
+
+/* The fewest nodes that cover each run, by dynamic programming over all nodes. */
+Test(leaf, pieces_are_nodes_and_fewest)
+{
+    for (int64_t leaves = 1; leaves <= MOST_LEAVES; leaves++)
+        for (int64_t from = 0; from < leaves; from++) {
+            int fewest[MOST_LEAVES + 1] = { 0 };
+            for (int64_t to = from + 1; to <= leaves; to++) {
+                fewest[to] = MOST_LEAVES + 1;
+                for (int64_t i = from; i < to; i++)
+                    if (is_node(leaves, (ls_range){ i, to }) && fewest[i] + 1 < fewest[to])
+                        fewest[to] = fewest[i] + 1;
+                ls_range piece[LS_MAX_PIECES];
+                int count = ls_leaf_pieces(leaves, (ls_range){ from, to }, piece);
+                cr_assert_eq(count, fewest[to], "leaves %d..%d of %d", (int)from, (int)to,
+                             (int)leaves);
+                for (int i = 0; i < count; i++) {
+                    cr_assert(is_node(leaves, piece[i]));
+                    cr_assert_eq(piece[i].from, i ? piece[i - 1].to : from);
+                }
+                cr_assert_eq(piece[count - 1].to, to);
+            }
+        }
+    ls_range piece[LS_MAX_PIECES];
+    cr_expect_eq(ls_leaf_pieces(7, (ls_range){ 4, 7 }, piece), 1);
+    cr_expect_eq(ls_leaf_pieces(7, (ls_range){ 3, 3 }, piece), 0);
+    cr_expect_eq(ls_leaf_pieces(INT64_MAX, (ls_range){ 1, INT64_MAX }, piece), 63);
+    cr_expect_eq(ls_leaf_pieces(INT64_MAX, (ls_range){ 1, INT64_MAX - 1 }, piece), 123);
+}
+
+/* The model of ls_leaf_cut(): 0.8 largest / mean + 0.2 (pieces a share + 1) / 2. */
+static double model(int64_t leaves, int64_t shares, const int64_t *cut)
+{
+    double largest = 0, pieces = 0;
+    ls_range piece[LS_MAX_PIECES];
+    for (int64_t s = 0; s < shares; s++) {
+        largest = fmax(largest, (double)(cut[s + 1] - cut[s]));
+        pieces += ls_leaf_pieces(leaves, (ls_range){ cut[s], cut[s + 1] }, piece);
+    }
+    double n = (double)shares;
+    return 0.8 * largest * n / (double)leaves + 0.1 * (pieces / n + 1);
+}
+
+static void expect_good_cut(int64_t leaves, int64_t shares, const int64_t *cut)
+{
+    bool even = (shares & (shares - 1)) == 0 && leaves % shares == 0;
+    for (int64_t s = 0; s < shares; s++) {
+        int64_t size = cut[s + 1] - cut[s];
+        if (leaves <= shares) cr_assert_eq(size, s < leaves);
+        else cr_assert_geq(size, 1);
+        if (even) cr_assert_eq(size, leaves / shares);
+    }
+    if (even || leaves <= shares) return;
+    double cost = model(leaves, shares, cut);
+    for (int64_t granule = 1; (leaves + granule - 1) / granule >= shares; granule *= 2) {
+        int64_t other[MOST_SHARES + 1], granules = (leaves + granule - 1) / granule;
+        for (int64_t s = 0; s <= shares; s++) {
+            other[s] = s * granules / shares * granule;
+            if (other[s] > leaves) other[s] = leaves;
+        }
+        cr_assert_leq(cost, model(leaves, shares, other) + 1e-9, "%d leaves, %d shares",
+                      (int)leaves, (int)shares);
+    }
+}
+
+/* The tree as base.h writes it, on single leaves. */
+static float tree(int64_t leaves, int64_t from, int level, const float *g)
+{
+    if (level == 0) return g[from];
+    int64_t half = (int64_t)1 << (level - 1);
+    float left = tree(leaves, from, level - 1, g);
+    return from + half < leaves ? left + tree(leaves, from + half, level - 1, g) : left;
+}
+
+static float piece_value(int64_t leaves, ls_range r, const float *g)
+{
+    int level = 0;
+    while ((int64_t)1 << level < r.to - r.from) level++;
+    return tree(leaves, r.from, level, g);
+}
+
+/* Every share's pieces, added by ls_leaf_tree(), give the bits of the tree over single leaves. */
+static void expect_same_sum(int64_t leaves, int64_t shares, const int64_t *cut, const float *g)
+{
+    ls_range piece[MOST_SHARES * 16] = { { 0, 0 } };
+    float value[MOST_SHARES * 16];
+    ls_addition add[MOST_SHARES * 16];
+    int64_t count = 0;
+    for (int64_t s = 0; s < shares; s++)
+        count += ls_leaf_pieces(leaves, (ls_range){ cut[s], cut[s + 1] }, piece + count);
+    for (int64_t i = 0; i < count; i++) value[i] = piece_value(leaves, piece[i], g);
+    ls_leaf_tree(leaves, count, piece, add);
+    for (int64_t i = 0; i + 1 < count; i++) {
+        cr_assert_lt(add[i].into, add[i].from);
+        value[add[i].into] += value[add[i].from];
+    }
+    float root = piece_value(leaves, (ls_range){ 0, leaves }, g);
+    cr_assert(memcmp(&root, value, sizeof root) == 0, "%d leaves, %d shares", (int)leaves,
+              (int)shares);
+}
+
+Test(leaf, cuts_cover_and_every_cut_gives_one_sum)
+{
+    float g[MOST_LEAVES];
+    ls_random r;
+    ls_random_seed(&r, 11);
+    ls_random_normal(&r, LS_FLOAT32, MOST_LEAVES, g, 0, 1);
+    float in_order = 0;
+    for (int i = 0; i < MOST_LEAVES; i++) in_order += g[i];
+    cr_assert_neq(in_order, piece_value(MOST_LEAVES, (ls_range){ 0, MOST_LEAVES }, g),
+                  "these numbers tell orders apart");
+    for (int64_t leaves = 0; leaves <= MOST_LEAVES; leaves++)
+        for (int64_t shares = 1; shares <= MOST_SHARES; shares++) {
+            int64_t cut[MOST_SHARES + 1] = { 0 };
+            for (int64_t s = 0; s < shares; s++) {
+                ls_range c = ls_leaf_cut(leaves, shares, s);
+                cr_assert_eq(c.from, cut[s], "share %d of %d begins where the one before ends",
+                             (int)s, (int)shares);
+                cr_assert_geq(c.to, c.from);
+                cut[s + 1] = c.to;
+            }
+            cr_assert_eq(cut[shares], leaves);
+            expect_good_cut(leaves, shares, cut);
+            if (leaves > 0) expect_same_sum(leaves, shares, cut, g);
+        }
+}
+
+/* Cuts anywhere, not only where ls_leaf_cut() puts them. */
+Test(leaf, random_cuts_give_one_sum)
+{
+    float g[MOST_LEAVES];
+    ls_random r;
+    ls_random_seed(&r, 12);
+    ls_random_normal(&r, LS_FLOAT32, MOST_LEAVES, g, 0, 1);
+    for (int turn = 0; turn < 5000; turn++) {
+        int64_t leaves = 1 + ls_random_word(&r) % MOST_LEAVES, shares = 1 + turn % MOST_SHARES;
+        int64_t cut[MOST_SHARES + 1] = { 0 };
+        for (int64_t s = 1; s < shares; s++) {
+            int64_t left = leaves - cut[s - 1];
+            cut[s] = cut[s - 1] + ls_random_word(&r) % (uint64_t)(left + 1) * 2 / (shares - s + 2);
+        }
+        cut[shares] = leaves;
+        expect_same_sum(leaves, shares, cut, g);
+    }
+}
+
+Test(leaf, large_plans)
+{
+    ls_range piece[LS_MAX_PIECES];
+    int64_t next = 0, largest = 0, pieces = 0, leaves = 1 << 20, shares = 1000;
+    for (int64_t s = 0; s < shares; s++) {
+        ls_range c = ls_leaf_cut(leaves, shares, s);
+        cr_assert_eq(c.from, next);
+        next = c.to;
+        if (c.to - c.from > largest) largest = c.to - c.from;
+        pieces += ls_leaf_pieces(leaves, c, piece);
+    }
+    cr_expect_eq(next, leaves);
+    cr_expect_lt(largest * shares, leaves * 5 / 4);
+    cr_expect_lt(pieces, 4 * shares, "%d pieces", (int)pieces);
+    ls_range last = ls_leaf_cut((int64_t)1 << 40, 65536, 65535);
+    cr_expect_eq(last.to - last.from, (int64_t)1 << 24);
+}
+
+/* ---- failures -------------------------------------------------------------------------------- */
+Test(failure, first_stays)
+{
+    ls_failure f = { 0 };
+    cr_expect_eq(ls_failure_set(&f, LS_ERR_DATA, "row %d", 7), LS_ERR_DATA);
+    cr_expect_eq(ls_failure_set(&f, LS_ERR_IO, "later"), LS_ERR_DATA);
+    cr_expect_str_eq(f.text, "row 7");
+    cr_expect_eq(ls_exit_code(LS_OK), 0);
+    cr_expect_eq(ls_exit_code(LS_ERR_DATA), 65);
+    cr_expect_neq(ls_exit_code((ls_status)999), 0);
+}
+
+typedef struct owned {
+    ls_owned owned;
+    int number, *log;
+} owned;
+static void end_owned(void *self)
+{
+    owned *o = self;
+    o->log[o->log[0]++] = o->number;
+}
+
+Test(context, ends_what_it_owns_newest_first)
+{
+    static int log[8] = { 1 };
+    static owned o[4];
+    ls_ctx *ctx = ls_memory_new(sizeof *ctx);
+    for (int i = 0; i < 4; i++) {
+        o[i] = (owned){ .number = i, .log = log };
+        ls_own(ctx, &o[i].owned, end_owned);
+    }
+    ls_disown(ctx, &o[2].owned);
+    ls_end_owned(ctx);
+    cr_expect(log[0] == 4 && log[1] == 3 && log[2] == 1 && log[3] == 0);
+    cr_expect_null(ctx->newest);
+    ls_memory_free(ctx);
+}
