@@ -98,9 +98,9 @@ ls_range ls_leaf_cut(int64_t leaves, int64_t shares, int64_t share)
 }
 
 /* ---- the tree -------------------------------------------------------------------------------- */
-/* Pieces are pushed on a stack; two neighbours of one size that are halves of one node become one.
- * What is left at the end are right parts that reach the last leaf, each of the node below it on
- * the stack. */
+/* Pieces are pushed on a stack. Sizes on it fall from the bottom up, each a power of two, so two
+ * neighbours of one size are the halves of a node and become one. The right parts that reach the
+ * last leaf are of any size: the last piece closes them all. */
 void ls_leaf_tree(int64_t leaves, int64_t count, const ls_range *piece, ls_addition *out)
 {
     int64_t from[LS_MAX_PIECES];
@@ -112,8 +112,7 @@ void ls_leaf_tree(int64_t leaves, int64_t count, const ls_range *piece, ls_addit
         index[top] = (int32_t)i;
         while (top > 0) {
             int64_t left = from[top] - from[top - 1], right = piece[i].to - from[top];
-            bool is_node = left == right && from[top - 1] % (2 * left) == 0;
-            if (!is_node && piece[i].to < leaves) break;
+            if (left != right && piece[i].to < leaves) break;
             top--;
             *out++ = (ls_addition){ index[top], index[top + 1] };
         }
