@@ -1,0 +1,132 @@
+/* start.c -- a context begins and ends: floors are connected here, and only here.
+ *
+ * comm gives the context its place among the ranks; its functions go into the links through which grad
+ * and data speak with other ranks without knowing it. Ending is a fence: all ranks meet, leave with one
+ * status, and give it to main() as an exit code.
+ */
+#include "train/train.h"
+#include "lockstep/mpi.h"
+#include <stdio.h>
+#include <string.h>
+
+static const ls_links links = { ls_comm_post, ls_comm_agree, ls_comm_any,
+                                ls_comm_broadcast, ls_comm_sums, ls_comm_gather };
+
+static void set_options(ls_ctx *ctx, const ls_opts *o)
+{
+    ctx->opts = o ? *o : (ls_opts){ 0 };
+    if (!ctx->opts.leaf_rows) ctx->opts.leaf_rows = LS_LEAF_ROWS_DEFAULT;
+    if (ctx->opts.deadline_s == 0) ctx->opts.deadline_s = LS_DEADLINE_DEFAULT_S;
+}
+
+/* What depends on the options; they are checked here. */
+static ls_status use_options(ls_ctx *ctx)
+{
+    const ls_opts *o = &ctx->opts;
+    if (o->dtype != LS_FLOAT32 && o->dtype != LS_FLOAT64)
+        return ls_fail(ctx, LS_ERR_ARG, "the type of a context is LS_FLOAT32 or LS_FLOAT64");
+    if (o->leaf_rows < 0) return ls_fail(ctx, LS_ERR_ARG, "leaf_rows is %lld: it must be above 0", (long long)o->leaf_rows);
+    if (!(o->deadline_s > 0)) return ls_fail(ctx, LS_ERR_ARG, "deadline_s is %g: it must be above 0", o->deadline_s);
+    if (!ls_kernel_check_thread())
+        return ls_fail(ctx, LS_ERR_USE, "this thread does not round to nearest, or flushes small numbers to zero");
+    ctx->kernel = ls_kernel_for(o->dtype, NULL);
+    ls_random_seed(&ctx->random, o->seed);
+    return LS_OK;
+}
+
+static void free_context(ls_ctx *ctx)
+{
+    ls_arena_free(&ctx->life);
+    ls_arena_free(&ctx->arena);
+    ls_arena_free(&ctx->scratch);
+    ls_memory_free(ctx);
+}
+
+static ls_ctx *start(const void *mpi_comm, const ls_opts *o)
+{
+    ls_ctx *ctx = ls_memory_new(sizeof *ctx);
+    if (!ctx) return NULL;
+    set_options(ctx, o);
+    ctx->kernel = ls_kernel_for(LS_FLOAT32, NULL);
+    if (ls_comm_start(ctx, mpi_comm)) return ctx;
+    ctx->links = &links;
+    ctx->tape = ls_tape_new(ctx);
+    ls_enter(ctx, "ls_start");
+    use_options(ctx);
+    return ctx;
+}
+
+ls_ctx *ls_start(const ls_opts *o)
+{
+    return start(NULL, o);
+}
+
+ls_ctx *ls_start_on_handle(const void *mpi_comm, const ls_opts *o)
+{
+    return start(mpi_comm, o);
+}
+
+ls_status ls_configure(ls_ctx *ctx, const ls_opts *o)
+{
+    if (!ls_enter(ctx, "ls_configure")) return ls_agree(ctx);
+    if (ctx->step || ctx->newest != &ctx->tape->owned)
+        ls_fail(ctx, LS_ERR_USE, "ls_configure: something was made from the context already");
+    else {
+        set_options(ctx, o);
+        use_options(ctx);
+    }
+    return ls_agree(ctx);
+}
+
+int ls_finish(ls_ctx *ctx)
+{
+    if (!ctx) return ls_exit_code(LS_ERR_MEMORY);
+    ls_enter(ctx, "ls_finish");
+    ls_status status = ctx->links ? ls_agree(ctx) : ctx->failure.status;
+    if (!ctx->links && status) fprintf(stderr, "lockstep: %s\n", ctx->failure.text);
+    for (ls_scope *s = ctx->scopes; s; s = s->outer) s->ctx = NULL;
+    ls_end_owned(ctx);
+    if (ctx->comm) ls_comm_finish(ctx);
+    free_context(ctx);
+    return ls_exit_code(status);
+}
+
+ls_status ls_clear(ls_ctx *ctx)
+{
+    if (!ctx) return LS_ERR_MEMORY;
+    if (!ls_enter(ctx, "ls_clear")) ls_agree(ctx);
+    return ls_comm_clear(ctx);
+}
+
+/* ---- bytes of the root to all ------------------------------------------------------------------------ */
+typedef struct shared { ls_owned owned; char bytes[]; } shared;
+
+static void end_shared(void *self)
+{
+    ls_memory_free(self);
+}
+
+ls_status ls_share_bytes(ls_ctx *ctx, void **data, size_t *bytes)
+{
+    if (!ls_enter(ctx, "ls_share_bytes")) return ls_agree(ctx);
+    uint64_t size = *bytes;
+    if (ctx->links->broadcast(ctx, &size, sizeof size)) return ctx->failure.status;
+    if (!ctx->is_root) {
+        shared *s = ls_new(ctx, sizeof *s + size, "shared bytes");
+        if (!s) return ls_agree(ctx);
+        ls_own(ctx, &s->owned, end_shared);
+        *data = s->bytes;
+        *bytes = size;
+    }
+    return ctx->links->broadcast(ctx, *data, *bytes);
+}
+
+/* ---- versions ------------------------------------------------------------------------------------------ */
+const char *ls_version_text(void)
+{
+    static _Thread_local char text[256];
+    const ls_kernel *k = ls_kernel_for(LS_FLOAT32, NULL);
+    snprintf(text, sizeof text, "lockstep %s\n%s\n%s\n%s\nkernels %s, numerics %d\n", LS_VERSION, ls_comm_version(),
+             ls_store_version(), ls_blas_version(), k->isa, LS_NUMERICS);
+    return text;
+}

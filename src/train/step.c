@@ -1,0 +1,47 @@
+/* step.c -- one step, the way of the data:
+ *
+ *   data     the next batch; a rank's rows of it           (the loader's buffers)
+ *   ops      forward through the model to the cost         (on the tape, in the step's arena)
+ *   grad     backward; every rank's rows, added in the tree (the gradients, whole)
+ *   optim    the update                                    (the parameters)
+ *
+ * The next step ends what this one has made. An error on any rank ends the step, and the loop around
+ * it, on all.
+ */
+#include "train/train.h"
+#include <math.h>
+
+/* Seconds since *from, which moves on to now. */
+static double lap(double *from)
+{
+    double now = ls_clock_s(), passed = now - *from;
+    *from = now;
+    return passed;
+}
+
+bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_phases *phases)
+{
+    ls_tensor *x, *y;
+    double     clock = ls_clock_s();
+
+    if (!ls_next(run->data, &x, &y)) return false;
+    phases->read += lap(&clock);
+
+    ls_tensor *loss = run->loss(ls_forward(run->model, x), y);
+    phases->forward += lap(&clock);
+
+    ls_optim_zero_grad(run->optim);
+    ls_backward(ctx, loss);
+    phases->backward += lap(&clock);
+
+    ls_optim_step(ctx, run->optim);
+    phases->update += lap(&clock);
+
+    *cost = ls_item(loss);
+    *rows = ls_dim(x, 0);
+    if (!ctx->failure.status && !isfinite(*cost))
+        ls_fail(ctx, LS_ERR_NUMERIC, "the cost is %g in step %lld: a smaller learning rate, or data without such "
+                                     "values, may help",
+                *cost, (long long)ls_steps_done(run) - 1);
+    return true;
+}
