@@ -11,8 +11,6 @@ typedef struct ls_row { ls_dtype type; ls_shape shape; } ls_row; /* of one row, 
 typedef struct ls_h5_opts {
     const char *x, *y;     /* names in the file; NULL: "/x", "/y" */
     double      x_scale;   /* x is divided by this; 0: 1 */
-    bool        normalize; /* x = (x - mean) / deviation of each feature over all rows */
-    const ls_dataset *normalize_as; /* the mean and deviation of that dataset instead */
 } ls_h5_opts;
 /* An HDF5 file with a dataset of inputs and one of targets; the first dimension counts rows. Floating
  * and integer types of any width, contiguous, chunked or deflated. x is read in the context's type.
@@ -40,6 +38,11 @@ LS_API ls_dataset *ls_dataset_new(ls_ctx *ctx, const ls_dataset_def *def);
 LS_API int64_t     ls_dataset_rows(const ls_dataset *d);
 LS_API ls_row      ls_dataset_x(const ls_dataset *d); /* one row of x, as read */
 LS_API ls_row      ls_dataset_y(const ls_dataset *d);
+/* From now on x is read as (x - mean) / deviation, feature by feature: over all rows of d, or, where as
+ * is given, with the figures of that dataset, which has been normalised. A feature that never changes
+ * has deviation 1; the deviation divides by the number of rows.
+ * Source  sklearn.preprocessing.StandardScaler */
+LS_COLLECTIVE ls_status ls_dataset_normalize(ls_ctx *ctx, ls_dataset *d, const ls_dataset *as);
 LS_API void        ls_dataset_free(ls_dataset *d);
 
 /* ---- loaders: batches of a dataset ---------------------------------------------------------------- */
