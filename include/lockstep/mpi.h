@@ -5,8 +5,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-LS_COLLECTIVE ls_ctx *ls_start_on_handle(const void *mpi_comm, const ls_opts *o);
-
 /* As ls_start(), on the ranks of comm, which is duplicated. MPI must have been initialised.
  * Calls  collective over comm; o: same */
 static inline ls_ctx *ls_start_on(MPI_Comm comm, const ls_opts *o)

@@ -18,7 +18,9 @@ static void forward(const ls_node *n)
     n->ctx->kernel->argmax(n->out.count, n->in[0].shape.dim[n->in[0].shape.ndim - 1], n->in[0].data, n->out.data);
 }
 
-const ls_op ls_op_argmax = { .name = "argmax", .n_in = 1, .rows = LS_ROWS_ALONE, .shape = shape, .forward = forward };
+static const ls_shape cases[][LS_MAX_IN] = { { { 2, { 5, 3 } } }, { { 3, { 4, 2, 7 } } }, LS_LAST_CASE };
+const ls_op ls_op_argmax = { .name = "argmax", .n_in = 1, .rows = LS_ROWS_ALONE, .shape = shape,
+                             .forward = forward, .cases = cases };
 
 ls_tensor *ls_argmax(ls_tensor *x, int axis)
 {
@@ -37,8 +39,9 @@ static void forward_equal(const ls_node *n)
     n->ctx->kernel->binary(LS_BINARY_EQUAL, n->out.shape, n->in[0].data, a, n->in[1].data, b, n->out.data, false);
 }
 
+static const ls_shape equal_cases[][LS_MAX_IN] = { { { 2, { 5, 3 } }, { 1, { 3 } } }, LS_LAST_CASE };
 const ls_op ls_op_equal = { .name = "equal", .n_in = 2, .rows = LS_ROWS_ALONE, .shape = ls_shape_broadcasts,
-                            .forward = forward_equal };
+                            .forward = forward_equal, .cases = equal_cases };
 
 ls_tensor *ls_equal(ls_tensor *a, ls_tensor *b)
 {

@@ -59,8 +59,8 @@ static void backward_whole(const ls_node *n, const void *g, void *const dx[])
     n->ctx->kernel->add(n->in[0].count, dx[0], (const char *)g + row * (size_t)n->first_row);
 }
 
-const ls_op ls_op_whole = { .name = "whole", .grad_name = "WholeBackward0", .n_in = 1, .rows = LS_ROWS_ALONE,
-                            .backward = backward_whole };
+static const ls_op op_whole = { .name = "whole", .grad_name = "WholeBackward0", .n_in = 1, .rows = LS_ROWS_ALONE,
+                                .backward = backward_whole };
 
 ls_tensor *ls_whole(ls_ctx *ctx, ls_tensor *t)
 {
@@ -70,7 +70,7 @@ ls_tensor *ls_whole(ls_ctx *ctx, ls_tensor *t)
     size_t     row = (size_t)ls_tensor_row_count(t) * ls_dtype_bytes(t->dtype);
     if (!out) return ls_agree(ctx), NULL;
     if (ctx->links->gather(ctx, t->shape.dim[0], row, t->data, out->data)) return NULL;
-    return ls_tape_result(&ls_op_whole, t, out);
+    return ls_tape_result(&op_whole, t, out);
 }
 
 /* ---- classes as numbers ------------------------------------------------------------------------------ */
@@ -79,8 +79,9 @@ static void forward_to_float(const ls_node *n)
     n->ctx->kernel->from_int64(n->out.count, n->in[0].data, n->out.data);
 }
 
+static const ls_shape class_cases[][LS_MAX_IN] = { { { 1, { 5 } } }, { { 2, { 4, 2 } } }, LS_LAST_CASE };
 const ls_op ls_op_to_float = { .name = "to_float", .n_in = 1, .rows = LS_ROWS_ALONE, .classes = 1,
-                               .shape = ls_shape_same, .forward = forward_to_float };
+                               .shape = ls_shape_same, .forward = forward_to_float, .cases = class_cases };
 
 ls_tensor *ls_to_float(ls_tensor *t)
 {

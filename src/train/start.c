@@ -5,7 +5,6 @@
  * status, and give it to main() as an exit code.
  */
 #include "train/train.h"
-#include "lockstep/mpi.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -4,7 +4,7 @@
  *   step.c      one step, the way of the data               state.c     what a checkpoint holds
  *   fit.c       epochs of steps                             describe.c  the configuration as text
  *   evaluate.c  cost and accuracy on a data set             report.c    cost lines, log, progress bar
- *   inspect.c   a checkpoint or a data set, described
+ *   inspect.c   a checkpoint or a data set, described   normalise.c  mean and deviation of data
  */
 #pragma once
 #include "base/base.h"
