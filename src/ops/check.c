@@ -58,8 +58,9 @@ static unsigned batch_inputs(const op_case *c)
         bool     reaches = s.ndim == ndim || c->op->classes >> i & 1;
         if (has_rows && reaches) mask |= 1u << i;
     }
-    /* A second matrix of as many rows is no batch unless the rows must match. */
-    return c->op->shape == ls_shape_broadcasts || c->op->rows == LS_ROWS_SUM ? mask : mask & 1;
+    /* Where rows need not match, a second matrix of as many rows is no batch, and a vector is one row. */
+    bool match = c->op->shape == ls_shape_broadcasts || c->op->shape == ls_shape_same || c->op->rows == LS_ROWS_SUM;
+    return match ? mask : c->in[0]->shape.ndim > 1 ? mask & 1 : 0;
 }
 
 static void check_row(op_case *c, const ls_record *r, int64_t row)
