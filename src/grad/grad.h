@@ -23,9 +23,11 @@ typedef struct ls_record {
 } ls_record;
 
 typedef struct ls_tape {
+    ls_owned   owned;
     ls_record *last, *last_of_life; /* newest record; newest made before the first step */
     uint64_t   step, visits;
 } ls_tape;
+ls_tape *ls_tape_new(ls_ctx *ctx); /* NULL, with the context failed, without memory */
 
 /* The arrays of one call, for rows [rows.from, rows.to) of the batch. */
 void ls_node_fill(ls_node *n, const ls_record *r, ls_range rows);

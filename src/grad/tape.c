@@ -229,6 +229,18 @@ ls_tensor *ls_tape_result(const ls_op *op, ls_tensor *in, ls_tensor *out)
     return out;
 }
 
+static void end_tape(void *self)
+{
+    ls_memory_free(self);
+}
+
+ls_tape *ls_tape_new(ls_ctx *ctx)
+{
+    ls_tape *tape = ls_new(ctx, sizeof *tape, "the tape");
+    if (tape) ls_own(ctx, &tape->owned, end_tape);
+    return tape;
+}
+
 /* ---- scopes ------------------------------------------------------------------------------------ */
 void ls_no_grad_begin(ls_scope *s, ls_ctx *ctx)
 {
