@@ -1,0 +1,84 @@
+/* build.c -- the objects of a run, from its settings.
+ *
+ * What a configuration alone cannot know is checked here, against the data: the shape of a row,
+ * what the loss makes of the targets, and the outputs that the model must have. Complaints name the
+ * line of the setting that does not fit.
+ *
+ * Called by train.c, and by eval.c with the settings that a checkpoint holds.
+ */
+#include "cmd/cmd.h"
+
+ls_opts ls_build_opts(const ls_config *c)
+{
+    return (ls_opts){ .seed = (uint64_t)c->seed,
+                      .dtype = c->dtype ? LS_FLOAT64 : LS_FLOAT32,
+                      .leaf_rows = c->train.leaf_rows,
+                      .deadline_s = c->deadline_s };
+}
+
+ls_dataset *ls_build_dataset(ls_ctx *ctx, const ls_config *c, const char *path,
+                             const ls_dataset *normalize_as)
+{
+    ls_dataset *d = ls_h5_dataset(
+        ctx, path, &(ls_h5_opts){ .x = c->data.x, .y = c->data.y, .x_scale = c->data.x_scale });
+    if (c->data.normalize == LS_NORMALIZE_STANDARD) ls_dataset_normalize(ctx, d, normalize_as);
+    return d;
+}
+
+/* How many outputs the loss needs for such targets; 0: any, -1: they do not fit. */
+static int64_t outputs_for(const ls_settings *s, ls_row y, ls_failure *f)
+{
+    const ls_config *c = s->values;
+    const ls_origin *at = ls_config_at(s, "loss");
+    bool is_classes = y.type == LS_INT64;
+    if (c->loss == LS_LOSS_CROSS_ENTROPY && !is_classes)
+        return ls_complain(f, LS_ERR_CONFIG, at,
+                           "cross_entropy needs classes, but %s holds floating values; "
+                           "is mse meant?",
+                           c->data.y),
+               -1;
+    if (c->loss == LS_LOSS_CROSS_ENTROPY) return 0;
+    if (is_classes) return 1;
+    if (y.shape.ndim == 1) return y.shape.dim[0];
+    return ls_complain(f, LS_ERR_CONFIG, at,
+                       "mse needs targets of one row each, [N, O], but %s has %d dimensions",
+                       c->data.y, y.shape.ndim + 1),
+           -1;
+}
+
+static ls_status fit_to_data(const ls_settings *s, const ls_dataset *d, ls_failure *f)
+{
+    const ls_config *c = s->values;
+    const ls_origin *at = ls_config_at(s, "model");
+    ls_row x = ls_dataset_x(d);
+    int64_t outputs, needed = outputs_for(s, ls_dataset_y(d), f);
+    if (needed < 0) return f->status;
+    if (x.shape.ndim != 1)
+        return ls_failure_set(f, LS_ERR_DATA,
+                              "%s has %d dimensions, but linear layers take rows of features: "
+                              "store it as [N, D]",
+                              c->data.x, x.shape.ndim + 1);
+    if (ls_layers_fit(&c->model, at, x.shape.dim[0], &outputs, f)) return f->status;
+    if (needed && outputs != needed)
+        return ls_complain(f, LS_ERR_CONFIG, at,
+                           "the model has %lld outputs, but a row of %s has %lld values",
+                           (long long)outputs, c->data.y, (long long)needed);
+    return LS_OK;
+}
+
+ls_module *ls_build_model(ls_ctx *ctx, const ls_settings *s, const ls_dataset *d)
+{
+    const ls_config *c = s->values;
+    ls_failure f = { 0 };
+    if (!d || ls_error(ctx)) return NULL;
+    if (fit_to_data(s, d, &f)) {
+        ls_fail_with(ctx, &f);
+        return NULL;
+    }
+    return ls_sequential_new(ctx, c->model.count, c->model.at);
+}
+
+ls_loss_fn *ls_build_loss(const ls_config *c)
+{
+    return c->loss == LS_LOSS_MSE ? ls_mse_loss : ls_cross_entropy;
+}

@@ -1,0 +1,88 @@
+/* eval.c -- lockstep eval: the cost of a checkpoint's model on a data set, and its accuracy.
+ *
+ * Model, loss, type and scaling are those that the checkpoint holds. The data set is one batch, so
+ * every row counts once and the figure is the same on any number of ranks.
+ */
+#include "cmd/cmd.h"
+#include <math.h>
+#include <string.h>
+
+typedef struct eval {
+    const char *checkpoint, *data, *x, *y, *normalize_as;
+} eval;
+
+#define AT(member) offsetof(eval, member)
+static const ls_key keys[] = {
+    { "CKPT", LS_KEY_TEXT, LS_KEY_REQUIRED | LS_KEY_ARGUMENT, AT(checkpoint),
+      .help = "a checkpoint, or a directory of them: the newest sound one" },
+    { "data", LS_KEY_PATHS, LS_KEY_REQUIRED | LS_KEY_OPTION, AT(data), .value = "FILE",
+      .help = "HDF5 data" },
+    { "x", LS_KEY_TEXT, LS_KEY_OPTION, AT(x), .standard = "/x", .value = "NAME",
+      .help = "dataset of inputs in the file" },
+    { "y", LS_KEY_TEXT, LS_KEY_OPTION, AT(y), .standard = "/y", .value = "NAME",
+      .help = "dataset of targets in the file" },
+    { "normalize-as", LS_KEY_PATHS, LS_KEY_OPTION, AT(normalize_as), .value = "FILE",
+      .help = "the training data, where the run normalizes" },
+};
+static const ls_schema schema = { keys, sizeof keys / sizeof *keys, sizeof(eval) };
+
+/* The settings that the checkpoint holds, with the data that are meant now. */
+static ls_status read_settings(ls_ctx *ctx, const eval *o, ls_settings *s, ls_config *c)
+{
+    ls_failure f = { 0 };
+    const char *text = ls_checkpoint_config(ctx, o->checkpoint);
+    if (!text) return ls_error(ctx);
+    size_t bytes = strlen(o->checkpoint) + sizeof " /config";
+    char *from = ls_arena_take(s->arena, bytes);
+    if (!from) return ls_fail(ctx, LS_ERR_MEMORY, "no memory for the name of a checkpoint");
+    snprintf(from, bytes, "%s /config", o->checkpoint);
+    if (ls_settings_begin(s, &ls_config_schema, c, s->arena, &f) ||
+        ls_config_stored(s, from, text, &f))
+        return ls_fail_with(ctx, &f);
+    c->data.x = o->x;
+    c->data.y = o->y;
+    if (c->data.normalize == LS_NORMALIZE_STANDARD && !o->normalize_as)
+        return ls_fail(ctx, LS_ERR_ARG,
+                       "%s was trained on normalized data: --normalize-as names them",
+                       o->checkpoint);
+    if (c->data.normalize == LS_NORMALIZE_NONE && o->normalize_as)
+        return ls_fail(ctx, LS_ERR_ARG,
+                       "%s was trained without normalizing: leave --normalize-as out",
+                       o->checkpoint);
+    return LS_OK;
+}
+
+static void evaluate(ls_ctx *ctx, const eval *o, ls_settings *s)
+{
+    ls_config c;
+    ls_dataset *normalize_as = NULL;
+    ls_score score;
+    if (read_settings(ctx, o, s, &c)) return;
+    ls_opts opts = ls_build_opts(&c);
+    if (ls_configure(ctx, &opts)) return;
+    if (o->normalize_as) normalize_as = ls_build_dataset(ctx, &c, o->normalize_as, NULL);
+    ls_dataset *data = ls_build_dataset(ctx, &c, o->data, normalize_as);
+    ls_module *model = ls_build_model(ctx, s, data);
+    ls_loader *loader = model ? ls_loader_new(ctx, data,
+                                              &(ls_loader_opts){ .batch_size = c.data.batch_size })
+                              : NULL;
+    if (ls_load(ctx, model, o->checkpoint)) return;
+    if (ls_evaluate(ctx, &(ls_run){ .model = model, .loss = ls_build_loss(&c) }, loader, &score))
+        return;
+    ls_printf(ctx, "cost %.6f", score.cost);
+    if (!isnan(score.accuracy)) ls_printf(ctx, "  accuracy %.4f", score.accuracy);
+    ls_printf(ctx, "  rows %lld\n", (long long)score.rows);
+}
+
+static void run(ls_ctx *ctx, int64_t count, const char *const *words)
+{
+    eval o;
+    ls_arena a = { 0 };
+    ls_settings s = { .arena = &a };
+    if (!ls_command_words(ctx, &ls_eval_command, count, words, &o, &a)) evaluate(ctx, &o, &s);
+    ls_arena_free(&a);
+}
+
+const ls_command ls_eval_command = {
+    "eval", "the cost of a checkpoint's model on a data set, and its accuracy", &schema, NULL, run,
+};

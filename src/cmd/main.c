@@ -1,0 +1,100 @@
+/* main.c -- the lockstep command: finds the sub-command, and leaves the rest to it.
+ *
+ * Every rank starts lockstep first of all, so that whatever happens, one rank says it and all end
+ * with one exit code. A sub-command leaves its error in the context; ls_finish() turns it into the
+ * exit code.
+ */
+#include "cmd/cmd.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const ls_command *const commands[] = {
+    &ls_train_command,
+    &ls_eval_command,
+    &ls_convert_command,
+    &ls_inspect_command,
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static const ls_command *find(const char *name)
+{
+    for (int i = 0; i < COMMANDS; i++)
+        if (!strcmp(commands[i]->name, name)) return commands[i];
+    return NULL;
+}
+
+ls_status ls_command_fail(ls_ctx *ctx, const ls_command *c, const ls_failure *f)
+{
+    if (f->status != LS_ERR_ARG) return ls_fail_with(ctx, f);
+    return ls_fail(ctx, f->status, "%s; see lockstep %s --help", f->text, c->name);
+}
+
+ls_status ls_command_words(ls_ctx *ctx, const ls_command *c, int64_t count,
+                           const char *const *words, void *values, ls_arena *a)
+{
+    ls_settings s;
+    ls_failure f = { 0 };
+    if (ls_settings_begin(&s, c->schema, values, a, &f) ||
+        ls_settings_flags(&s, count, words, &f) || ls_settings_complete(&s, 0, NULL, &f))
+        return ls_command_fail(ctx, c, &f);
+    return LS_OK;
+}
+
+/* Help on all of it, or on one sub-command. */
+static void help(ls_ctx *ctx, const ls_command *c)
+{
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    if (out && c) ls_help_command(c, out);
+    else if (out) ls_help(COMMANDS, commands, out);
+    if (!out || fclose(out)) ls_fail(ctx, LS_ERR_MEMORY, "no memory to print the help");
+    else ls_printf(ctx, "%s", text);
+    free(text);
+}
+
+static void refuse(ls_ctx *ctx, const char *word)
+{
+    const char *names[COMMANDS], *near;
+    char quoted[LS_QUOTE_CHARS];
+    for (int i = 0; i < COMMANDS; i++) names[i] = commands[i]->name;
+    near = ls_suggest(word, COMMANDS, names);
+    ls_fail(ctx, LS_ERR_ARG, "unknown %s %s%s%s%s; see lockstep --help",
+            *word == '-' ? "option" : "sub-command", ls_quote(word, quoted),
+            near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+static bool asks_for_help(const char *word)
+{
+    return !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
+static void run(ls_ctx *ctx, int64_t count, const char *const *words)
+{
+    if (count == 0) {
+        ls_fail(ctx, LS_ERR_ARG, "no sub-command is given; see lockstep --help");
+        return;
+    }
+    if (!strcmp(words[0], "--version")) {
+        ls_printf(ctx, "%s", ls_version_text());
+        return;
+    }
+    bool is_help = asks_for_help(words[0]) || !strcmp(words[0], "help");
+    const char *name = !is_help ? words[0] : count > 1 ? words[1] : NULL;
+    const ls_command *c = name ? find(name) : NULL;
+    for (int64_t i = 1; i < count && strcmp(words[i], "--"); i++)
+        is_help = is_help || asks_for_help(words[i]);
+    if (name && !c) refuse(ctx, name);
+    else if (is_help) help(ctx, c);
+    else c->run(ctx, count - 1, words + 1);
+}
+
+int main(int argc, char **argv)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    if (!ls_error(ctx)) run(ctx, argc - 1, (const char *const *)argv + 1);
+    if (ls_is_root(ctx) && (fflush(stdout) || ferror(stdout)))
+        ls_fail(ctx, LS_ERR_IO, "standard output: %s", strerror(errno));
+    return ls_finish(ctx);
+}
