@@ -28,13 +28,22 @@ static void write_temporary(ls_ctx *ctx, const ls_run *run, temporary *t)
 }
 
 /* A run that starts over leaves no checkpoint of the old one behind that a resume might take for its own. */
+static void remove_old(const ls_run *run, ls_failure *f)
+{
+    int64_t count = 0;
+    char  **path = NULL;
+    if (ls_checkpoint_list(run->dir, ls_run_name(run), &count, &path, f)) return;
+    for (int64_t i = 0; i < count; i++) ls_checkpoint_drop(path[i]);
+    ls_checkpoint_list_free(count, path);
+}
+
 static void commit(ls_ctx *ctx, const ls_run *run, const temporary *t)
 {
     ls_failure   f = { 0 };
     ls_progress *p = ls_progress_of(ctx, run);
     int64_t      keep = run->keep ? run->keep : 3;
     if (run->fresh && p && !p->removed_old) {
-        ls_checkpoint_remove_all(run->dir, ls_run_name(run), &f);
+        remove_old(run, &f);
         p->removed_old = true;
     }
     if (ls_checkpoint_commit(t->path, run->dir, ls_run_name(run), ls_steps_done(run), keep, &f)) ls_fail_with(ctx, &f);
