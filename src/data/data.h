@@ -1,9 +1,11 @@
 /* data.h -- floor 5: the epoch's order, datasets, the loader.
  *
  *   order.c      the epoch's order: no rank in it       loader.c     batches as parts
- *   dataset.c    what all kinds share, reading rows     prefetch.c   the reading thread, two buffers
+ *   dataset.c    what all kinds share, reading rows     prefetch.c   the reading thread
  *   h5.c         HDF5 files                             write.c      writing dataset files
- *   memory.c     tensors, and callbacks of one's own
+ *   memory.c     tensors, and callbacks of one's own    paths.c      lists of files, and patterns
+ *
+ * What only these files share is in dataset.h.
  */
 #pragma once
 #include "base/base.h"
@@ -19,8 +21,9 @@ double      ls_dataset_x_scale(const ls_dataset *d);
 /* Features that are normalised, with their figures (the dataset's); 0 where it is not. */
 int64_t   ls_dataset_normal(const ls_dataset *d, const double **mean, const double **deviation);
 ls_status ls_dataset_set_normal(ls_dataset *d, const double *mean, const double *deviation); /* copies */
-/* 64 hexadecimal digits that stand for up to 1024 rows spread evenly, as stored, and the layout; the same
- * on all ranks. Worked out when the dataset is made. */
+/* 64 hexadecimal digits that stand for up to 1024 rows spread evenly, neither scaled nor normalised, and
+ * the layout; the same on all ranks. Worked out at the first call, by reading them. "", with the context
+ * failed, where that is not possible. Local. */
 const char *ls_dataset_fingerprint(const ls_dataset *d);
 
 /* ---- loaders --------------------------------------------------------------------------------------------- */
