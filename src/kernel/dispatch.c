@@ -1,0 +1,97 @@
+/* dispatch.c -- which table runs on this CPU, and what a thread needs before it computes.
+ *
+ * Compiled once, for any CPU of the architecture. The tables themselves are in libraries of their
+ * own (float.c, double.c), one for each instruction set.
+ */
+#include "kernel/tables.h"
+#include <cblas.h>
+#include <fenv.h>
+#include <float.h>
+#include <stdio.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+static bool always(void)
+{
+    return true;
+}
+
+#if defined(__x86_64__)
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+}
+#endif
+
+/* The best first. */
+static const struct {
+    const ls_kernel *float32, *float64;
+    bool (*runs)(void);
+} sets[] = {
+#if defined(__x86_64__)
+    { &ls_kernel_float32_avx512, &ls_kernel_float64_avx512, has_avx512 },
+    { &ls_kernel_float32_avx2, &ls_kernel_float64_avx2, has_avx2 },
+#endif
+    { &ls_kernel_float32_generic, &ls_kernel_float64_generic, always },
+};
+
+const ls_kernel *ls_kernel_for(ls_dtype dtype, const char *isa)
+{
+    if (dtype != LS_FLOAT32 && dtype != LS_FLOAT64) return NULL;
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+        const ls_kernel *k = dtype == LS_FLOAT32 ? sets[i].float32 : sets[i].float64;
+        if ((!isa || strcmp(isa, k->isa) == 0) && sets[i].runs()) return k;
+    }
+    return NULL;
+}
+
+const char *ls_blas_version(void)
+{
+    /* "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..." */
+    static _Thread_local char text[96];
+    const char *config = openblas_get_config();
+    const char *number = strchr(config, ' ');
+    int length = number ? (int)strcspn(number + 1, " ") : 0;
+    snprintf(text, sizeof text, "OpenBLAS %.*s, %s", length, number ? number + 1 : "",
+             openblas_get_corename());
+    return text;
+}
+
+bool ls_kernel_check_thread(void)
+{
+#if defined(__x86_64__)
+    const unsigned flush_to_zero = 0x8000, denormals_are_zero = 0x0040;
+    _mm_setcsr(_mm_getcsr() & ~(flush_to_zero | denormals_are_zero));
+#elif defined(__aarch64__)
+    uint64_t control;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(control));
+    __asm__ volatile("msr fpcr, %0" : : "r"(control & ~(UINT64_C(1) << 24)));
+#endif
+    volatile double least = DBL_MIN,
+                    half = least * 0.5; /* subnormal: 0 where results are flushed */
+    return fesetround(FE_TONEAREST) == 0 && fegetround() == FE_TONEAREST && half * 2 == least;
+}
+
+static double of_one(ls_unary op, double x)
+{
+    double y;
+    ls_kernel_for(LS_FLOAT64, NULL)->unary(op, 0, 1, &x, &y);
+    return y;
+}
+
+double ls_exp(double x)
+{
+    return of_one(LS_UNARY_EXP, x);
+}
+double ls_log(double x)
+{
+    return of_one(LS_UNARY_LOG, x);
+}

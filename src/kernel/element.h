@@ -1,0 +1,263 @@
+/* element.h -- what is done element by element: every result depends on the elements of its own place.
+ *
+ * Loops over plain reals, which the compilers turn into vector code; input and output may be the same
+ * array. put(add, ...) stores or adds.
+ */
+#pragma once
+#include "kernel/functions.h"
+#include "kernel/sum.h"
+
+INLINE void put(bool add, real *to, real value) { *to = add ? *to + value : value; }
+
+/* Runs body twice, so that add is a constant in each. */
+#define STORE_OR_ADD(add, ...)                                                                       \
+    do {                                                                                             \
+        if (add) {                                                                                   \
+            const bool ADD = true;                                                                   \
+            __VA_ARGS__                                                                              \
+        } else {                                                                                     \
+            const bool ADD = false;                                                                  \
+            __VA_ARGS__                                                                              \
+        }                                                                                            \
+    } while (0)
+
+/* ---- two operands --------------------------------------------------------------------------------------------- */
+INLINE real binary1(ls_binary op, real a, real b)
+{
+    switch (op) {
+    case LS_BINARY_ADD: return a + b;
+    case LS_BINARY_SUB: return a - b;
+    case LS_BINARY_MUL: return a * b;
+    case LS_BINARY_DIV: return a / b;
+    case LS_BINARY_EQUAL: return a == b ? 1 : 0;
+    }
+    return 0;
+}
+
+/* A line of n: a_i, b_i are the strides. op and add are constants where it is called. */
+INLINE void binary_line(ls_binary op, int64_t n, const real *a, int64_t a_i, const real *b, int64_t b_i,
+                        real *out, bool add)
+{
+    if (a_i == 1 && b_i == 1) {
+        EACH
+        for (int64_t i = 0; i < n; i++) put(add, out + i, binary1(op, a[i], b[i]));
+    } else if (a_i == 1 && b_i == 0) {
+        const real all = *b;
+        EACH
+        for (int64_t i = 0; i < n; i++) put(add, out + i, binary1(op, a[i], all));
+    } else if (a_i == 0 && b_i == 1) {
+        const real all = *a;
+        EACH
+        for (int64_t i = 0; i < n; i++) put(add, out + i, binary1(op, all, b[i]));
+    } else {
+        for (int64_t i = 0; i < n; i++) put(add, out + i, binary1(op, a[i * a_i], b[i * b_i]));
+    }
+}
+
+#define BINARY_LINES(op)                                                                             \
+    case op: STORE_OR_ADD(add, binary_line(op, n, a, a_i, b, b_i, out, ADD);); return;
+static void binary_lines(ls_binary op, int64_t n, const real *a, int64_t a_i, const real *b, int64_t b_i,
+                         real *out, bool add)
+{
+    switch (op) {
+        BINARY_LINES(LS_BINARY_ADD)
+        BINARY_LINES(LS_BINARY_SUB)
+        BINARY_LINES(LS_BINARY_MUL)
+        BINARY_LINES(LS_BINARY_DIV)
+        BINARY_LINES(LS_BINARY_EQUAL)
+    }
+}
+
+static void binary(ls_binary op, ls_shape shape, const void *a, const int64_t a_stride[LS_MAX_NDIM],
+                   const void *b, const int64_t b_stride[LS_MAX_NDIM], void *out, bool add)
+{
+    axes all = { 0 };
+    for (int d = 0; d < shape.ndim; d++) axes_add(&all, (axis){ shape.dim[d], a_stride[d], b_stride[d] });
+    axis    line = all.count ? all.at[all.count - 1] : (axis){ 1, 1, 1 };
+    int64_t size = axes_size(&all);
+    for (int64_t done = 0; done < size; done += line.count) {
+        int64_t at_a, at_b;
+        axes_find(&all, all.count - 1, done / line.count, &at_a, &at_b);
+        binary_lines(op, line.count, (const real *)a + at_a, line.first, (const real *)b + at_b, line.second,
+                     (real *)out + done, add);
+    }
+}
+
+/* ---- powers ------------------------------------------------------------------------------------------------------ */
+#define EACH_Y(value)                                                                                \
+    do {                                                                                             \
+        EACH                                                                                         \
+        for (int64_t i = 0; i < n; i++) y[i] = (value);                                              \
+    } while (0)
+
+/* y = x^c. As PyTorch: some exponents are products, quotients and roots. */
+static void powers(real c, int64_t n, const real *x, real *y)
+{
+    const real one = 1;
+    if (c == 0) EACH_Y(one);
+    else if (c == 1) EACH_Y(x[i]);
+    else if (c == 2) EACH_Y(x[i] * x[i]);
+    else if (c == 3) EACH_Y(x[i] * x[i] * x[i]);
+    else if (c == (real)0.5) EACH_Y(sqrt1(x[i]));
+    else if (c == (real)-0.5) EACH_Y(one / sqrt1(x[i]));
+    else if (c == -1) EACH_Y(one / x[i]);
+    else if (c == -2) EACH_Y(one / (x[i] * x[i]));
+    else {
+#if LS_REAL_BITS == 32
+        const parity p = parity_of(c);
+        EACH_Y(pow32(x[i], c, p));
+#else
+        for (int64_t i = 0; i < n; i++) y[i] = pow64(x[i], c);
+#endif
+    }
+}
+
+/* ---- one operand ------------------------------------------------------------------------------------------------- */
+static void unary(ls_unary op, double constant, int64_t n, const void *x_, void *y_)
+{
+    const real *x = x_, c = (real)constant;
+    real       *y = y_;
+    switch (op) {
+    case LS_UNARY_RELU: EACH_Y(x[i] < 0 ? 0 : x[i]); return; /* keeps NaN and -0, as PyTorch does */
+    case LS_UNARY_TANH: EACH_Y(tanh1(x[i])); return;
+    case LS_UNARY_EXP: EACH_Y(exp1(x[i])); return;
+    case LS_UNARY_LOG: EACH_Y(log1(x[i])); return;
+    case LS_UNARY_ADD_C: EACH_Y(x[i] + c); return;
+    case LS_UNARY_MUL_C: EACH_Y(x[i] * c); return;
+    case LS_UNARY_DIV_C: EACH_Y(x[i] / c); return;
+    case LS_UNARY_POW_C: powers(c, n, x, y); return;
+    }
+}
+
+/* dx (+)= g (c x^(c - 1)); PyTorch: 0 where c is 0 */
+static void powers_back(double constant, int64_t n, const real *x, const real *g, real *dx, bool add)
+{
+    enum { PART = 512 };
+    const real c = (real)constant;
+    real       slope[PART];
+    for (int64_t done = 0, now; done < n; done += now, x += now, g += now, dx += now) {
+        now = n - done < PART ? n - done : PART;
+        if (c == 0) {
+            STORE_OR_ADD(add, EACH for (int64_t i = 0; i < now; i++) put(ADD, dx + i, 0););
+            continue;
+        }
+        powers((real)(constant - 1), now, x, slope);
+        STORE_OR_ADD(add, EACH for (int64_t i = 0; i < now; i++) put(ADD, dx + i, g[i] * (c * slope[i])););
+    }
+}
+
+#define EACH_DX(value)                                                                               \
+    STORE_OR_ADD(add, EACH for (int64_t i = 0; i < n; i++) put(ADD, dx + i, (value));)
+
+static void unary_back(ls_unary op, double constant, int64_t n, const void *x_, const void *y_, const void *g_,
+                       void *dx_, bool add)
+{
+    const real *x = x_, *y = y_, *g = g_, c = (real)constant;
+    real       *dx = dx_;
+    switch (op) {
+    case LS_UNARY_RELU: EACH_DX(x[i] > 0 ? g[i] : 0); return;
+    case LS_UNARY_TANH: EACH_DX(g[i] * (1 - y[i] * y[i])); return;
+    case LS_UNARY_EXP: EACH_DX(g[i] * y[i]); return;
+    case LS_UNARY_LOG: EACH_DX(g[i] / x[i]); return;
+    case LS_UNARY_ADD_C: EACH_DX(g[i]); return;
+    case LS_UNARY_MUL_C: EACH_DX(g[i] * c); return;
+    case LS_UNARY_DIV_C: EACH_DX(g[i] / c); return;
+    case LS_UNARY_POW_C: powers_back(constant, n, x, g, dx, add); return;
+    }
+}
+
+/* ---- small ones ---------------------------------------------------------------------------------------------------- */
+static void add(int64_t n, void *into, const void *x_)
+{
+    const real *x = x_;
+    real       *y = into;
+    EACH_Y(y[i] + x[i]);
+}
+
+static void axpy(int64_t n, double a, const void *x_, void *y_)
+{
+    const real *x = x_, factor = (real)a;
+    real       *y = y_;
+    EACH_Y(fused1(x[i], factor, y[i]));
+}
+
+static void fill(int64_t n, double value, void *out)
+{
+    real *y = out, v = (real)value;
+    EACH_Y(v);
+}
+
+static void from_double(int64_t n, const double *x, void *out)
+{
+    real *y = out;
+    EACH_Y((real)x[i]);
+}
+
+static void from_int64(int64_t n, const int64_t *x, void *out)
+{
+    real *y = out;
+    EACH_Y((real)x[i]);
+}
+
+static int64_t first_bad(int64_t n, const void *x_)
+{
+    enum { PART = 1024 };
+    const real *x = x_;
+    const word  infinite = bits_of((real)__builtin_inf());
+    for (int64_t from = 0; from < n; from += PART) {
+        int64_t end = n - from < PART ? n : from + PART;
+        word    found = 0;
+        for (int64_t i = from; i < end; i++) found |= (bits_of(x[i]) & infinite) == infinite;
+        for (int64_t i = from; found && i < end; i++)
+            if ((bits_of(x[i]) & infinite) == infinite) return i;
+    }
+    return -1;
+}
+
+static void argmax(int64_t rows, int64_t n, const void *x_, int64_t *out)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const real *x = (const real *)x_ + r * n;
+        int64_t     best = 0;
+        for (int64_t i = 1; i < n && x[best] == x[best]; i++)
+            if (x[i] > x[best] || x[i] != x[i]) best = i;
+        out[r] = best;
+    }
+}
+
+/* ---- optimizer ------------------------------------------------------------------------------------------------------- */
+typedef struct sgd_setting { real minus_lr, momentum, fresh, decay; } sgd_setting;
+
+/* decays, moves, first, nesterov are constants where it is called; moves: there is momentum. */
+INLINE void sgd_loop(int64_t n, real *p, const real *g, real *buf, sgd_setting s, bool decays, bool moves,
+                     bool first, bool nesterov)
+{
+    EACH
+    for (int64_t i = 0; i < n; i++) {
+        real d = decays ? fused1(p[i], s.decay, g[i]) : g[i];
+        if (moves) {
+            real b = first ? d : fused1(d, s.fresh, s.momentum * buf[i]);
+            buf[i] = b;
+            d = nesterov ? fused1(b, s.momentum, d) : b;
+        }
+        p[i] = fused1(d, s.minus_lr, p[i]);
+    }
+}
+
+static void sgd(int64_t n, void *p, const void *g, void *buf, const ls_sgd_step *s)
+{
+    const sgd_setting set = { (real)-s->lr, (real)s->momentum, (real)(1.0 - s->dampening),
+                              (real)s->weight_decay };
+    const bool        decays = s->weight_decay != 0;
+#define SGD(moves, first, nesterov)                                                                  \
+    do {                                                                                             \
+        if (decays) sgd_loop(n, p, g, buf, set, true, moves, first, nesterov);                       \
+        else sgd_loop(n, p, g, buf, set, false, moves, first, nesterov);                             \
+    } while (0)
+    if (s->momentum == 0) SGD(false, false, false);
+    else if (s->first && s->nesterov) SGD(true, true, true);
+    else if (s->first) SGD(true, true, false);
+    else if (s->nesterov) SGD(true, false, true);
+    else SGD(true, false, false);
+#undef SGD
+}

@@ -1,0 +1,175 @@
+/* real.h -- the floating type of one compilation and its vectors.
+ *
+ * float.c and double.c define LS_REAL_BITS and include everything here once for each instruction set.
+ * A vec holds LANES reals. How many there are changes no result: each element of a result has its own
+ * chain of operations, and sums that use several lanes fix their number (sum.h).
+ */
+#pragma once
+#include "kernel/kernel.h"
+#include <float.h>
+#include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+_Static_assert(FLT_EVAL_METHOD == 0, "every operation must round to its own type");
+
+#if LS_REAL_BITS == 32
+typedef float    real;
+typedef uint32_t word; /* the bits of a real */
+#define FRACTION_BITS 23
+#define fused1(a, b, c) __builtin_fmaf(a, b, c)
+#define sqrt1(x) __builtin_sqrtf(x)
+#else
+typedef double   real;
+typedef uint64_t word;
+#define FRACTION_BITS 52
+#define fused1(a, b, c) __builtin_fma(a, b, c)
+#define sqrt1(x) __builtin_sqrt(x)
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+/* UNROLL: the next loop, of constant length, becomes straight code. EACH: iterations of the next loop
+ * are independent; arrays are the same or do not overlap. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define EACH _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#define EACH _Pragma("GCC ivdep")
+#endif
+
+#if defined(__AVX512F__)
+#define VEC_BYTES 64
+#define VEC_REGISTERS 32
+#elif defined(__AVX2__)
+#define VEC_BYTES 32
+#define VEC_REGISTERS 16
+#elif defined(__SSE2__)
+#define VEC_BYTES 16
+#define VEC_REGISTERS 16
+#else
+#define VEC_BYTES 16
+#define VEC_REGISTERS 32
+#endif
+enum { LANES = VEC_BYTES / sizeof(real) };
+typedef real vec __attribute__((vector_size(VEC_BYTES)));
+typedef real vec_anywhere __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)), may_alias));
+
+INLINE vec  load(const real *p) { return *(const vec_anywhere *)p; }
+INLINE void store(real *p, vec v) { *(vec_anywhere *)p = v; }
+INLINE vec  splat(real x) { return x - (vec){ 0 }; } /* minus: -0 stays -0 */
+
+INLINE word bits_of(real x)
+{
+    union { real x; word w; } u = { x };
+    return u.w;
+}
+
+/* a b + c, rounded once */
+INLINE vec fused(vec a, vec b, vec c)
+{
+#if defined(__AVX512F__) && LS_REAL_BITS == 32
+    return (vec)_mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_fmadd_pd(a, b, c);
+#elif defined(__FMA__) && LS_REAL_BITS == 32
+    return (vec)_mm256_fmadd_ps(a, b, c);
+#elif defined(__FMA__)
+    return (vec)_mm256_fmadd_pd(a, b, c);
+#else
+    for (int i = 0; i < LANES; i++) c[i] = fused1(a[i], b[i], c[i]);
+    return c;
+#endif
+}
+
+/* The first count lanes, 0 <= count <= LANES; the others are 0. */
+INLINE vec load_some(const real *p, int64_t count)
+{
+#if defined(__AVX512F__) && LS_REAL_BITS == 32
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1), p);
+#else
+    vec v = { 0 };
+    for (int64_t i = 0; i < count; i++) v[i] = p[i];
+    return v;
+#endif
+}
+
+INLINE void store_some(real *p, vec v, int64_t count)
+{
+    if (count == LANES) store(p, v);
+    else for (int64_t i = 0; i < count; i++) p[i] = v[i];
+}
+
+/* ---- transposing: CROSS columns of LANES rows at a time ------------------------------------------------
+ * out[t] lane i = from[i * ld + t], t < CROSS: as many reals as 16 bytes hold. */
+enum { CROSS = 16 / sizeof(real) };
+#if !defined(__SSE2__)
+INLINE void transpose(const real *from, int64_t ld, vec out[CROSS])
+{
+    for (int t = 0; t < CROSS; t++)
+        for (int i = 0; i < LANES; i++) out[t][i] = from[i * ld + t];
+}
+#else
+#if LS_REAL_BITS == 32
+#define PIECE(i) _mm_loadu_ps(from + (i) * ld)
+#else
+#define PIECE(i) _mm_castpd_ps(_mm_loadu_pd(from + (i) * ld))
+#endif
+#if VEC_BYTES == 64
+typedef __m512  vec_s;
+typedef __m512d vec_d;
+#define LOW_S(a, b) _mm512_unpacklo_ps(a, b)
+#define HIGH_S(a, b) _mm512_unpackhi_ps(a, b)
+#define LOW_D(a, b) _mm512_unpacklo_pd((vec_d)(a), (vec_d)(b))
+#define HIGH_D(a, b) _mm512_unpackhi_pd((vec_d)(a), (vec_d)(b))
+#elif VEC_BYTES == 32
+typedef __m256  vec_s;
+typedef __m256d vec_d;
+#define LOW_S(a, b) _mm256_unpacklo_ps(a, b)
+#define HIGH_S(a, b) _mm256_unpackhi_ps(a, b)
+#define LOW_D(a, b) _mm256_unpacklo_pd((vec_d)(a), (vec_d)(b))
+#define HIGH_D(a, b) _mm256_unpackhi_pd((vec_d)(a), (vec_d)(b))
+#else
+typedef __m128  vec_s;
+typedef __m128d vec_d;
+#define LOW_S(a, b) _mm_unpacklo_ps(a, b)
+#define HIGH_S(a, b) _mm_unpackhi_ps(a, b)
+#define LOW_D(a, b) _mm_unpacklo_pd((vec_d)(a), (vec_d)(b))
+#define HIGH_D(a, b) _mm_unpackhi_pd((vec_d)(a), (vec_d)(b))
+#endif
+
+/* 16 bytes from each of the rows q, q + CROSS, q + 2 CROSS, ... */
+INLINE vec_s pieces(const real *from, int64_t ld, int q)
+{
+#if VEC_BYTES == 64
+    vec_s v = _mm512_castps128_ps512(PIECE(q));
+    v = _mm512_insertf32x4(v, PIECE(q + CROSS), 1);
+    v = _mm512_insertf32x4(v, PIECE(q + 2 * CROSS), 2);
+    return _mm512_insertf32x4(v, PIECE(q + 3 * CROSS), 3);
+#elif VEC_BYTES == 32
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(PIECE(q)), PIECE(q + CROSS), 1);
+#else
+    return PIECE(q);
+#endif
+}
+
+INLINE void transpose(const real *from, int64_t ld, vec out[CROSS])
+{
+#if LS_REAL_BITS == 32
+    vec_s a = pieces(from, ld, 0), b = pieces(from, ld, 1);
+    vec_s c = pieces(from, ld, 2), d = pieces(from, ld, 3);
+    vec_s ab = LOW_S(a, b), cd = LOW_S(c, d), AB = HIGH_S(a, b), CD = HIGH_S(c, d);
+    out[0] = (vec)LOW_D(ab, cd);
+    out[1] = (vec)HIGH_D(ab, cd);
+    out[2] = (vec)LOW_D(AB, CD);
+    out[3] = (vec)HIGH_D(AB, CD);
+#else
+    vec_s a = pieces(from, ld, 0), b = pieces(from, ld, 1);
+    out[0] = (vec)LOW_D(a, b);
+    out[1] = (vec)HIGH_D(a, b);
+#endif
+}
+#endif

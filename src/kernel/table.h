@@ -1,0 +1,41 @@
+/* table.h -- the table of one type and instruction set. Included last, by float.c and double.c. */
+#pragma once
+#include "kernel/product.h"
+#include "kernel/loss.h"
+#include "kernel/tables.h"
+
+#if LS_REAL_BITS == 32
+#define TYPE float32
+#define DTYPE LS_FLOAT32
+#else
+#define TYPE float64
+#define DTYPE LS_FLOAT64
+#endif
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+
+const ls_kernel LS_KERNEL_TABLE(TYPE, LS_ISA) = {
+    .isa = TEXT(LS_ISA),
+    .dtype = DTYPE,
+    .bytes = sizeof(real),
+    .inner = inner,
+    .outer = outer,
+    .columns = columns,
+    .sum = sum,
+    .sum_square = sum_square,
+    .sum_to = sum_to,
+    .binary = binary,
+    .unary = unary,
+    .unary_back = unary_back,
+    .add = add,
+    .axpy = axpy,
+    .fill = fill,
+    .from_double = from_double,
+    .from_int64 = from_int64,
+    .first_bad = first_bad,
+    .argmax = argmax,
+    .square_back = square_back,
+    .cross_entropy = cross_entropy,
+    .cross_entropy_back = cross_entropy_back,
+    .sgd = sgd,
+};
