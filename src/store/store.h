@@ -2,9 +2,12 @@
  * its own error printing is off, plugins are off. Errors are returned by value: the prefetch thread
  * reads here and never writes the context. All local. Every message names the file, and the dataset.
  *
- *   h5.c         the mutex, handles, error text          table.c    rows of a dataset
- *   image.c      a checkpoint as a tree in memory        writer.c   a new dataset file
- *   commit.c     user block, digest, temporary file, fsync, rename; loading; the list of a directory
+ *   h5.c       the mutex, error text, opening            table.c    rows of a dataset
+ *   layout.c   what a dataset is, what is refused        convert.c  stored numbers into ours
+ *   image.c    a checkpoint as a tree in memory          memory.c   HDF5 files in memory
+ *   writer.c   a new dataset file                        file.c     regular files, names in messages
+ *   output.c   temporary files, fsync, directories
+ *   commit.c   user block, digest, rename; loading; the list of a directory
  */
 #pragma once
 #include "base/base.h"
@@ -32,8 +35,23 @@ const ls_table_info *ls_table_about(const ls_table *t);
  * fit int64 are DATA. Only the rows asked for are read (of chunked data: their chunks). */
 ls_status ls_table_read(ls_table *t, int64_t count, const int64_t *rows, ls_dtype type, void *out, ls_failure *f);
 void      ls_table_close(ls_table *t);
+/* How much memory decoded chunks may take; at first 256 MiB, or an eighth of the machine's memory
+ * where that is less. Contiguous data need none. */
+void      ls_table_limit(ls_table *t, size_t bytes);
 /* Names of all datasets in a file, with their shapes, one line each, for inspection. */
 ls_status ls_file_describe(const char *path, FILE *out, ls_failure *f);
+
+/* ---- a new dataset file ---------------------------------------------------------------------------------
+ * Two contiguous datasets of equally many rows. Written under a temporary name beside its own, and linked
+ * to that when it is on disk; a file of that name is never replaced. After an error the temporary
+ * file is gone, and every call gives that error again. */
+typedef struct ls_h5_writer ls_h5_writer;
+/* Names NULL: "/x", "/y". OUTPUT: the file cannot be made, or is there already; ARG: names or shapes. */
+ls_status ls_h5_writer_open(const char *path, const ls_column *x, const ls_column *y, ls_h5_writer **out,
+                            ls_failure *f);
+ls_status ls_h5_writer_add(ls_h5_writer *w, int64_t rows, const void *x, const void *y, ls_failure *f);
+ls_status ls_h5_writer_close(ls_h5_writer *w, ls_failure *f); /* frees w, also after an error */
+void      ls_h5_writer_drop(ls_h5_writer *w);                 /* nothing is left */
 
 /* ---- images: the contents of a checkpoint ---------------------------------------------------------------
  * Paths like "/model/0.weight"; groups are made as needed. Attributes sit on groups. Byte-identical for

@@ -1,0 +1,64 @@
+/* h5.h -- HDF5 for the rest of store. All calls of HDF5 stand between ls_h5_begin() and ls_h5_end().
+ *
+ *   h5.c       the mutex, error text, opening      memory.c   HDF5 files in memory
+ *   layout.c   what a dataset is, what is refused  image.c    the tree of a checkpoint, as bytes */
+#pragma once
+#include "store/convert.h"
+#include "store/file.h"
+#define H5_USE_110_API /* later versions give some names other arguments */
+#include <hdf5.h>
+
+/* ---- the one door to HDF5 ------------------------------------------------------------------------------ */
+/* What HDF5 did on this thread about its own errors before we came. */
+typedef struct ls_h5_turn { bool known; H5E_auto2_t print; void *data; } ls_h5_turn;
+ls_h5_turn ls_h5_begin(void);
+void       ls_h5_end(ls_h5_turn before);
+/* The failure, then ": " and the cause that HDF5 names. Call it before any other call of HDF5. */
+ls_status ls_h5_failure(ls_failure *f, ls_status status, const char *form, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The status of a read that failed: IO where the system could not read, else DATA. */
+ls_status ls_h5_read_status(void);
+void ls_h5_close(hid_t id); /* of any kind; negative is fine */
+
+/* Opens a regular file for reading, and fd for its bytes. Negative: fd is closed. */
+hid_t ls_h5_open(const char *path, int *fd, int64_t *bytes, ls_failure *f);
+/* Opens a dataset, following no link out of the file. Negative: why, and what there is instead. */
+hid_t ls_h5_dataset_open(hid_t file, const char *path, const char *name, ls_failure *f);
+
+/* "/x [60000, 784], /y [60000]": for messages; as many as there is room for. */
+ls_shown ls_h5_dataset_names(hid_t file);
+
+/* ---- what a dataset is ---------------------------------------------------------------------------------- */
+typedef struct ls_layout {
+    ls_table_info about; /* filters is left out: */
+    char          filters[64];
+    ls_stored     stored;
+    int64_t       offset; /* of contiguous data in the file; -1 */
+} ls_layout;
+/* DATA, by name, for what cannot be read as rows of numbers. file_bytes: data must lie within. */
+ls_status ls_h5_layout(hid_t set, const char *path, const char *name, int64_t file_bytes, ls_layout *l,
+                       ls_failure *f);
+
+/* ---- HDF5 files in memory ------------------------------------------------------------------------------ */
+typedef struct ls_h5_memory {
+    uint8_t *bytes;    /* from realloc(), which grows hundreds of megabytes without copying them */
+    size_t   capacity; /* zeroed beyond what is written */
+    size_t   limit;    /* of capacity; 0: none */
+} ls_h5_memory;
+/* m stays where it is until the file is closed; nothing of the file depends on when and where it is made.
+ * Metadata come first where room is given for them, then data, aligned to that. */
+hid_t ls_h5_memory_new(ls_h5_memory *m, int64_t user_block, int64_t metadata_room, ls_failure *f);
+/* Closes the file. end: where it ends, perhaps behind the bytes that were written. */
+ls_status ls_h5_memory_finish(ls_h5_memory *m, hid_t file, int64_t user_block, uint64_t *end, ls_failure *f);
+hid_t ls_h5_memory_open(ls_h5_memory *m, size_t length, const char *name, ls_failure *f); /* read only */
+void  ls_h5_memory_free(ls_h5_memory *m);
+/* Makes the groups above path where they are missing. shown: of the file, for messages. */
+ls_status ls_h5_groups_make(hid_t file, const char *path, const char *shown, ls_failure *f);
+hid_t ls_h5_list_new(hid_t of); /* a creation list whose objects carry no times */
+
+/* ---- images, for commit.c ------------------------------------------------------------------------------ */
+enum { LS_IMAGE_BLOCK = 512 }; /* the user block */
+/* The whole file; block: to be filled. From then on nothing can be put. */
+ls_status ls_image_bytes(ls_image *m, uint8_t **bytes, size_t *length, ls_failure *f);
+/* Takes over memory->bytes, also after an error. name: for messages. */
+ls_image *ls_image_open(ls_h5_memory *memory, size_t length, const char *name, ls_failure *f);

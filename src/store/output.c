@@ -1,0 +1,204 @@
+/* output.c -- a file that is written under a temporary name, and directories.
+ *
+ * The temporary file lies in the directory of the final one, so that a rename makes it visible
+ * whole or not at all. The order is: reserve the space, write, fsync, close; an fsync is never
+ * repeated, because after a failed one the kernel may have dropped the pages that it could not
+ * write. Whatever fails removes the file, so that a full disk is not fuller afterwards. Limits on
+ * file sizes are looked up beforehand: going over them would end the process by a signal.
+ *
+ * Called by commit.c and writer.c. */
+#include "store/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define MARK ".tmp-"
+enum { HOST_BYTES = 65 };
+
+/* The name of this host as it stands in file names. */
+static void host_name(char host[HOST_BYTES])
+{
+    if (gethostname(host, HOST_BYTES) != 0) strcpy(host, "host");
+    host[HOST_BYTES - 1] = '\0';
+    for (char *c = host; *c; c++)
+        if (*c == '/' || *c == '-' || (unsigned char)*c <= ' ' || *c == 0x7f) *c = '_';
+}
+
+ls_status ls_path_join(char path[LS_PATH_BYTES], const char *dir, const char *name, ls_failure *f)
+{
+    size_t length = strlen(dir);
+    const char *slash = length > 0 && dir[length - 1] != '/' ? "/" : "";
+    if (snprintf(path, LS_PATH_BYTES, "%s%s%s", dir, slash, name) < LS_PATH_BYTES) return LS_OK;
+    path[0] = '\0';
+    return ls_failure_set(f, LS_ERR_OUTPUT, "%s: the path is too long", ls_show(dir).text);
+}
+
+ls_status ls_output_open(ls_output *o, const char *dir, const char *name, const char *what,
+                         ls_failure *f)
+{
+    char host[HOST_BYTES], file[2 * NAME_MAX];
+    host_name(host);
+    int length = snprintf(file, sizeof file, ".%s" MARK "%s-%ld", name, host, (long)getpid());
+    o->fd = -1;
+    o->what = what;
+    o->place = ls_show(dir[0] ? dir : ".");
+    if (length > NAME_MAX) {
+        o->path[0] = '\0';
+        return ls_failure_set(f, LS_ERR_OUTPUT, "%s: the name is too long", ls_show(name).text);
+    }
+    if (ls_path_join(o->path, dir, file, f)) return f->status;
+    for (int tries = 0; tries < 2 && o->fd < 0; tries++) {
+        do o->fd = open(o->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        while (o->fd < 0 && errno == EINTR);
+        /* A file of this host and this process that we did not make is a dead one's. */
+        if (o->fd < 0 && (errno != EEXIST || unlink(o->path) != 0)) break;
+    }
+    if (o->fd >= 0) return LS_OK;
+    o->path[0] = '\0';
+    return ls_failure_set(f, LS_ERR_OUTPUT, "%s: a %s cannot be made here: %s", o->place.text, what,
+                          strerror(errno));
+}
+
+void ls_output_drop(ls_output *o)
+{
+    if (o->fd >= 0) (void)close(o->fd); /* given up: its bytes are not wanted */
+    if (o->path[0]) (void)unlink(o->path);
+    o->fd = -1;
+    o->path[0] = '\0';
+}
+
+/* Gives the file up because of a system call's error; bytes: its size would have been that. */
+static ls_status give_up(ls_output *o, int error, int64_t bytes, ls_failure *f)
+{
+    char dir[LS_PATH_BYTES];
+    const char *slash = strrchr(o->path, '/');
+    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - o->path + 1) : 1,
+             slash ? o->path : ".");
+    ls_output_drop(o);
+
+    ls_shown size = ls_show_size((uint64_t)bytes);
+    struct statvfs disk;
+    if (error == ENOSPC && statvfs(dir, &disk) == 0)
+        return ls_failure_set(f, LS_ERR_IO, "%s: disk full: %s needs %s, %s free", o->place.text,
+                              o->what, size.text,
+                              ls_show_size((uint64_t)disk.f_bavail * disk.f_frsize).text);
+    if (error == EDQUOT)
+        return ls_failure_set(f, LS_ERR_IO, "%s: disk quota used up: %s needs %s", o->place.text,
+                              o->what, size.text);
+    if (error == EFBIG)
+        return ls_failure_set(f, LS_ERR_IO,
+                              "%s: %s needs %s, more than a file may have (ulimit -f)",
+                              o->place.text, o->what, size.text);
+    return ls_failure_set(f, LS_ERR_IO, "%s: writing a %s failed: %s", o->place.text, o->what,
+                          strerror(error));
+}
+
+static bool is_within_limit(int64_t bytes)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+           (rlim_t)bytes <= limit.rlim_cur;
+}
+
+ls_status ls_output_reserve(ls_output *o, int64_t bytes, ls_failure *f)
+{
+    if (!is_within_limit(bytes)) return give_up(o, EFBIG, bytes, f);
+    int failed;
+    do failed = fallocate(o->fd, 0, 0, (off_t)bytes);
+    while (failed && errno == EINTR);
+    /* A file system that cannot reserve space finds out while writing. */
+    if (!failed || errno == EOPNOTSUPP || errno == ENOSYS) return LS_OK;
+    return give_up(o, errno, bytes, f);
+}
+
+ls_status ls_output_write(ls_output *o, int64_t at, const void *data, size_t bytes, ls_failure *f)
+{
+    const char *from = data;
+    int64_t end = at + (int64_t)bytes;
+    if (!is_within_limit(end)) return give_up(o, EFBIG, end, f);
+    while (bytes > 0) {
+        ssize_t put = pwrite(o->fd, from, bytes, (off_t)at);
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) return give_up(o, put < 0 ? errno : ENOSPC, end, f);
+        from += put;
+        at += put;
+        bytes -= (size_t)put;
+    }
+    return LS_OK;
+}
+
+ls_status ls_output_close(ls_output *o, ls_failure *f)
+{
+    struct stat st;
+    if (fstat(o->fd, &st) != 0) return give_up(o, errno, 0, f);
+    if (fsync(o->fd) != 0) return give_up(o, errno, (int64_t)st.st_size, f);
+    int failed = close(o->fd);
+    o->fd = -1;
+    /* Interrupted, it is closed all the same, and after an fsync nothing is left to write. */
+    return failed && errno != EINTR ? give_up(o, errno, (int64_t)st.st_size, f) : LS_OK;
+}
+
+bool ls_output_is_stale(const char *mark)
+{
+    char host[HOST_BYTES];
+    host_name(host);
+    size_t length = strlen(MARK), host_length = strlen(host);
+    if (strncmp(mark, MARK, length) != 0 || strncmp(mark + length, host, host_length) != 0)
+        return false;
+    const char *digits = mark + length + host_length;
+    if (*digits++ != '-' || *digits < '1' || *digits > '9') return false;
+    char *end;
+    errno = 0;
+    long pid = strtol(digits, &end, 10);
+    return !errno && !*end && pid <= INT_MAX && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
+ls_status ls_folder_sync(const char *dir, ls_failure *f)
+{
+    int fd = open(dir[0] ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return ls_failure_set(f, LS_ERR_IO, "%s: cannot open the directory: %s", ls_show(dir).text,
+                              strerror(errno));
+    /* Some file systems cannot sync a directory; theirs are in order by themselves. */
+    if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
+        ls_failure_set(f, LS_ERR_IO, "%s: syncing the directory failed: %s", ls_show(dir).text,
+                       strerror(errno));
+    (void)close(fd);
+    return f->status;
+}
+
+/* The directory above path, in place: "a/b//" becomes "a", "b" becomes "", "/b" becomes "/". */
+static void cut_last(char *path)
+{
+    size_t length = strlen(path);
+    while (length > 0 && path[length - 1] == '/') length--;
+    while (length > 0 && path[length - 1] != '/') length--;
+    while (length > 1 && path[length - 1] == '/') length--;
+    path[length] = '\0';
+}
+
+ls_status ls_folder_make(const char *dir, ls_failure *f)
+{
+    char above[LS_PATH_BYTES];
+    if (!dir[0]) return LS_OK;
+    snprintf(above, sizeof above, "%s", dir);
+    cut_last(above);
+    int failed = mkdir(dir, 0777);
+    if (failed && errno == ENOENT && above[0]) {
+        if (ls_folder_make(above, f)) return f->status;
+        failed = mkdir(dir, 0777);
+    }
+    /* The new name is on disk before anything is said to be saved under it. */
+    if (!failed) return ls_folder_sync(above, f);
+    if (errno == EEXIST) return LS_OK;
+    return ls_failure_set(f, LS_ERR_OUTPUT, "%s: the directory cannot be made: %s",
+                          ls_show(dir).text, strerror(errno));
+}

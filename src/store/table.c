@@ -1,0 +1,401 @@
+/* table.c -- rows of a dataset, in any order.
+ *
+ * Contiguous data are read past HDF5: their place in the file is asked for once, then rows are
+ * pread() from it, those that lie close together in one call, and converted here. Everything else
+ * comes through HDF5 in bands: the rows of one row of chunks, decoded whole, as stored. Bands are
+ * kept in a cache of bounded size. A band has one place in it, its number modulo the places: rows
+ * drawn at random hit as often as with any other rule, and reading in order keeps what fits. Bands
+ * too large for the cache are not kept: the rows wanted of one are read in one selection.
+ *
+ * The rows of a call are taken in order of their numbers; each knows where it goes. Calls on one
+ * table take turns; HDF5's mutex is held only while HDF5 runs.
+ *
+ * Called by data, from the main thread and from the prefetch thread. */
+#include "store/h5.h"
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SCRATCH_BYTES ((size_t)256 * 1024)
+#define CACHE_BYTES   ((size_t)256 * 1024 * 1024)
+#define GAP_BYTES     2048 /* between rows: reading them costs no more than another call */
+#define PLACE_BYTES   128  /* what a place of the cache costs beside its band */
+
+typedef struct wanted {
+    int64_t row, place; /* place: in the order of the caller */
+} wanted;
+typedef struct band {
+    int64_t number;
+    uint8_t *rows;
+} band;
+
+struct ls_table {
+    ls_layout layout;
+    char *path, *name;
+    int64_t row_numbers; /* in one row */
+    int fd;
+    hid_t file, set;
+
+    pthread_mutex_t turn; /* what follows belongs to one call at a time */
+    wanted *order;
+    int64_t order_room;
+    uint8_t *scratch;
+    int64_t band_rows, band_count; /* band_count: places in the cache */
+    band *bands;
+};
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static size_t cache_default(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t eighth = pages > 0 && page > 0 ? (size_t)pages / 8 * (size_t)page : CACHE_BYTES;
+    return eighth < CACHE_BYTES ? eighth : CACHE_BYTES;
+}
+
+static void free_bands(ls_table *t)
+{
+    for (int64_t i = 0; i < t->band_count; i++) ls_memory_free(t->bands[i].rows);
+    ls_memory_free(t->bands);
+    t->bands = NULL;
+    t->band_count = 0;
+}
+
+void ls_table_limit(ls_table *t, size_t bytes)
+{
+    (void)pthread_mutex_lock(&t->turn);
+    free_bands(t);
+    if (t->layout.offset < 0 && t->layout.about.rows > 0) {
+        size_t each = (size_t)t->band_rows * t->layout.about.row_bytes + PLACE_BYTES;
+        int64_t all = (t->layout.about.rows + t->band_rows - 1) / t->band_rows;
+        t->band_count = (int64_t)(bytes / each) < all ? (int64_t)(bytes / each) : all;
+        if (t->band_count > 0) t->bands = ls_memory_new((size_t)t->band_count * sizeof *t->bands);
+        if (!t->bands) t->band_count = 0; /* slower, but the same rows */
+        for (int64_t i = 0; i < t->band_count; i++) t->bands[i].number = -1;
+    }
+    (void)pthread_mutex_unlock(&t->turn);
+}
+
+static char *copy_of(const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = ls_memory_new(bytes);
+    return copy ? memcpy(copy, text, bytes) : NULL;
+}
+
+static ls_status open_set(ls_table *t, ls_failure *f)
+{
+    int64_t bytes;
+    ls_h5_turn turn = ls_h5_begin();
+    t->file = ls_h5_open(t->path, &t->fd, &bytes, f);
+    if (t->file >= 0) t->set = ls_h5_dataset_open(t->file, t->path, t->name, f);
+    if (t->set >= 0) ls_h5_layout(t->set, t->path, t->name, bytes, &t->layout, f);
+    ls_h5_end(turn);
+    return f->status;
+}
+
+ls_status ls_table_open(const char *path, const char *name, ls_table **out, ls_failure *f)
+{
+    *out = NULL;
+    ls_table *t = ls_memory_new(sizeof *t);
+    if (!t) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to open %s", ls_show(path).text);
+    t->fd = -1;
+    t->file = t->set = H5I_INVALID_HID;
+    (void)pthread_mutex_init(&t->turn, NULL); /* a plain mutex: nothing that could fail */
+    t->path = copy_of(path);
+    t->name = copy_of(name);
+    t->scratch = ls_memory_new(SCRATCH_BYTES);
+    if (!t->path || !t->name || !t->scratch)
+        ls_failure_set(f, LS_ERR_MEMORY, "no memory to open %s", ls_show(path).text);
+    else if (open_set(t, f) == LS_OK) {
+        ls_table_info *about = &t->layout.about;
+        about->filters = t->layout.filters;
+        t->row_numbers = (int64_t)about->row_bytes / t->layout.stored.width;
+        t->band_rows = about->chunk_rows && about->chunk_rows < about->rows ? about->chunk_rows
+                                                                            : about->rows;
+        ls_table_limit(t, cache_default());
+        *out = t;
+        return LS_OK;
+    }
+    ls_table_close(t);
+    return f->status;
+}
+
+const ls_table_info *ls_table_about(const ls_table *t)
+{
+    return &t->layout.about;
+}
+
+void ls_table_close(ls_table *t)
+{
+    if (!t) return;
+    ls_h5_turn turn = ls_h5_begin();
+    ls_h5_close(t->set);
+    ls_h5_close(t->file);
+    ls_h5_end(turn);
+    ls_input_close(t->fd);
+    free_bands(t);
+    (void)pthread_mutex_destroy(&t->turn);
+    ls_memory_free(t->scratch);
+    ls_memory_free(t->order);
+    ls_memory_free(t->name);
+    ls_memory_free(t->path);
+    ls_memory_free(t);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+typedef struct request {
+    ls_table *t;
+    ls_dtype type;
+    size_t out_bytes;
+    char *out;
+    ls_failure *f;
+} request;
+
+static int by_row(const void *a, const void *b)
+{
+    const wanted *l = a, *r = b;
+    if (l->row != r->row) return l->row < r->row ? -1 : 1;
+    return (l->place > r->place) - (l->place < r->place);
+}
+
+/* The rows wanted, checked, in ascending order, in t->order. */
+static ls_status make_order(ls_table *t, int64_t count, const int64_t *rows, ls_failure *f)
+{
+    if (count > t->order_room) {
+        ls_memory_free(t->order);
+        t->order_room = 0;
+        t->order = (size_t)count < SIZE_MAX / sizeof *t->order
+                       ? ls_memory_new((size_t)count * sizeof *t->order)
+                       : NULL;
+        if (!t->order)
+            return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to read %lld rows",
+                                  ls_show(t->path).text, (long long)count);
+        t->order_room = count;
+    }
+    bool ascending = true;
+    for (int64_t i = 0; i < count; i++) {
+        if (rows[i] < 0 || rows[i] >= t->layout.about.rows)
+            return ls_failure_set(f, LS_ERR_ARG, "%s: %s has no row %lld: it has %lld",
+                                  ls_show(t->path).text, ls_show(t->name).text, (long long)rows[i],
+                                  (long long)t->layout.about.rows);
+        t->order[i] = (wanted){ rows[i], i };
+        ascending = ascending && (i == 0 || rows[i - 1] <= rows[i]);
+    }
+    if (!ascending) qsort(t->order, (size_t)count, sizeof *t->order, by_row);
+    return LS_OK;
+}
+
+/* Converts numbers, perhaps only some of a row, from the first-th on. */
+static ls_status put(const request *q, const wanted *w, int64_t first, int64_t numbers,
+                     const void *in)
+{
+    const ls_table *t = q->t;
+    size_t width = q->out_bytes / (size_t)t->row_numbers;
+    char *out = q->out + (size_t)w->place * q->out_bytes + (size_t)first * width;
+    if (ls_convert(t->layout.stored, in, numbers, q->type, out)) return LS_OK;
+    return ls_failure_set(q->f, LS_ERR_DATA, "%s: %s holds an integer above 2^63 - 1 in row %lld",
+                          ls_show(t->path).text, ls_show(t->name).text, (long long)w->row);
+}
+
+/* ---- contiguous data ------------------------------------------------------------------------- */
+
+/* One row that is larger than the scratch. */
+static ls_status read_large_row(const request *q, const wanted *w)
+{
+    const ls_table *t = q->t;
+    int64_t width = t->layout.stored.width, most = (int64_t)SCRATCH_BYTES / width;
+    int64_t row_at = t->layout.offset + w->row * (int64_t)t->layout.about.row_bytes;
+    for (int64_t i = 0; i < t->row_numbers; i += most) {
+        int64_t n = t->row_numbers - i < most ? t->row_numbers - i : most;
+        if (ls_input_read(t->fd, t->path, row_at + i * width, t->scratch, (size_t)(n * width),
+                          q->f) ||
+            put(q, w, i, n, t->scratch))
+            return q->f->status;
+    }
+    return LS_OK;
+}
+
+/* How many of the rows from w on are read in one call, and whether they follow each other here and
+ * there, so that they are one. */
+static int64_t span_of(const ls_table *t, const wanted *w, int64_t count, bool *is_run)
+{
+    int64_t row_bytes = (int64_t)t->layout.about.row_bytes;
+    int64_t most = (int64_t)SCRATCH_BYTES / row_bytes, step = 1 + GAP_BYTES / row_bytes, n = 1;
+    *is_run = true;
+    for (; n < count && w[n].row - w[n - 1].row <= step && w[n].row - w[0].row < most; n++)
+        *is_run = *is_run && w[n].row == w[n - 1].row + 1 && w[n].place == w[n - 1].place + 1;
+    return n;
+}
+
+static ls_status read_contiguous(const request *q, int64_t count)
+{
+    const ls_table *t = q->t;
+    size_t row_bytes = t->layout.about.row_bytes;
+    bool as_is = !ls_is_converted(t->layout.stored, q->type), is_run;
+    for (int64_t i = 0, n; i < count; i += n) {
+        const wanted *w = t->order + i;
+        n = span_of(t, w, count - i, &is_run);
+        int64_t at = t->layout.offset + w->row * (int64_t)row_bytes;
+        int64_t rows = w[n - 1].row - w->row + 1;
+        if (as_is && is_run) {
+            char *out = q->out + (size_t)w->place * row_bytes;
+            if (ls_input_read(t->fd, t->path, at, out, (size_t)rows * row_bytes, q->f))
+                return q->f->status;
+        } else if (row_bytes > SCRATCH_BYTES) {
+            if (read_large_row(q, w)) return q->f->status;
+        } else {
+            if (ls_input_read(t->fd, t->path, at, t->scratch, (size_t)rows * row_bytes, q->f))
+                return q->f->status;
+            for (int64_t k = 0; k < n; k++)
+                if (put(q, w + k, 0, t->row_numbers,
+                        t->scratch + (size_t)(w[k].row - w->row) * row_bytes))
+                    return q->f->status;
+        }
+    }
+    return LS_OK;
+}
+
+/* ---- bands through HDF5 ---------------------------------------------------------------------- */
+
+/* Adds rows to a selection. */
+static bool select_rows(hid_t space, const ls_table *t, H5S_seloper_t how, int64_t from,
+                        int64_t rows)
+{
+    hsize_t start[LS_MAX_NDIM + 1] = { (hsize_t)from }, count[LS_MAX_NDIM + 1] = { (hsize_t)rows };
+    for (int i = 0; i < t->layout.about.row.ndim; i++)
+        count[i + 1] = (hsize_t)t->layout.about.row.dim[i];
+    return H5Sselect_hyperslab(space, how, start, NULL, count, NULL) >= 0;
+}
+
+/* The selected rows, as stored, one after the other. */
+static ls_status read_selection(const ls_table *t, hid_t space, bool is_selected, int64_t rows,
+                                void *out, ls_failure *f)
+{
+    hsize_t numbers = (hsize_t)(rows * t->row_numbers);
+    hid_t type = H5Dget_type(t->set), memory = H5Screate_simple(1, &numbers, NULL);
+    if (!is_selected || H5Dread(t->set, type, memory, space, H5P_DEFAULT, out) < 0)
+        ls_h5_failure(f, ls_h5_read_status(), "%s: reading %s failed", ls_show(t->path).text,
+                      ls_show(t->name).text);
+    ls_h5_close(memory);
+    ls_h5_close(type);
+    return f->status;
+}
+
+static ls_status no_memory(const ls_table *t, size_t bytes, ls_failure *f)
+{
+    return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to read %s: %s", ls_show(t->path).text,
+                          ls_show(t->name).text, ls_show_size(bytes).text);
+}
+
+/* The cached band of that number. */
+static const uint8_t *fetch(ls_table *t, int64_t number, ls_failure *f)
+{
+    band *b = &t->bands[number % t->band_count];
+    if (b->number == number) return b->rows;
+    b->number = -1;
+    size_t bytes = (size_t)t->band_rows * t->layout.about.row_bytes;
+    if (!b->rows) b->rows = ls_memory_new(bytes);
+    if (!b->rows) {
+        no_memory(t, bytes, f);
+        return NULL;
+    }
+    int64_t from = number * t->band_rows, rows = t->layout.about.rows - from;
+    if (rows > t->band_rows) rows = t->band_rows;
+    ls_h5_turn turn = ls_h5_begin();
+    hid_t space = H5Dget_space(t->set);
+    bool is_selected = select_rows(space, t, H5S_SELECT_SET, from, rows);
+    if (read_selection(t, space, is_selected, rows, b->rows, f) == LS_OK) b->number = number;
+    ls_h5_close(space);
+    ls_h5_end(turn);
+    return f->status ? NULL : b->rows;
+}
+
+/* As many of count rows, all of one band, as one selection should have. */
+static int64_t selection_of(const ls_table *t, const wanted *w, int64_t count, int64_t *rows)
+{
+    enum { MOST = 512 };
+    int64_t n = 1, different = 1;
+    size_t bytes = t->layout.about.row_bytes;
+    for (; n < count; n++) {
+        if (w[n].row == w[n - 1].row) continue;
+        bytes += t->layout.about.row_bytes;
+        if (different == MOST || bytes > CACHE_BYTES) break;
+        different++;
+    }
+    *rows = different;
+    return n;
+}
+
+/* Rows of a band that is not kept. */
+static ls_status read_selected(const request *q, const wanted *w, int64_t count)
+{
+    ls_table *t = q->t;
+    size_t row_bytes = t->layout.about.row_bytes;
+    for (int64_t n, rows; count > 0; w += n, count -= n) {
+        n = selection_of(t, w, count, &rows);
+        uint8_t *in = ls_memory_new((size_t)rows * row_bytes);
+        if (!in) return no_memory(t, (size_t)rows * row_bytes, q->f);
+
+        ls_h5_turn turn = ls_h5_begin();
+        hid_t space = H5Dget_space(t->set);
+        bool is_selected = select_rows(space, t, H5S_SELECT_SET, w->row, 1);
+        for (int64_t k = 1; k < n && is_selected; k++)
+            if (w[k].row != w[k - 1].row)
+                is_selected = select_rows(space, t, H5S_SELECT_OR, w[k].row, 1);
+        read_selection(t, space, is_selected, rows, in, q->f);
+        ls_h5_close(space);
+        ls_h5_end(turn);
+
+        const uint8_t *from = in;
+        for (int64_t k = 0; k < n && !q->f->status; k++) {
+            if (k > 0 && w[k].row != w[k - 1].row) from += row_bytes;
+            put(q, w + k, 0, t->row_numbers, from);
+        }
+        ls_memory_free(in);
+        if (q->f->status) return q->f->status;
+    }
+    return LS_OK;
+}
+
+static ls_status read_bands(const request *q, int64_t count)
+{
+    ls_table *t = q->t;
+    size_t row_bytes = t->layout.about.row_bytes;
+    for (int64_t i = 0, n; i < count; i += n) {
+        const wanted *w = t->order + i;
+        int64_t number = w->row / t->band_rows, end = (number + 1) * t->band_rows;
+        for (n = 1; i + n < count && w[n].row < end; n++) {}
+        if (t->band_count == 0) {
+            if (read_selected(q, w, n)) return q->f->status;
+            continue;
+        }
+        const uint8_t *rows = fetch(t, number, q->f);
+        if (!rows) return q->f->status;
+        for (int64_t k = 0; k < n; k++)
+            if (put(q, w + k, 0, t->row_numbers,
+                    rows + (size_t)(w[k].row - number * t->band_rows) * row_bytes))
+                return q->f->status;
+    }
+    return LS_OK;
+}
+
+ls_status ls_table_read(ls_table *t, int64_t count, const int64_t *rows, ls_dtype type, void *out,
+                        ls_failure *f)
+{
+    if (type == LS_INT64 && t->layout.stored.is_float)
+        return ls_failure_set(f, LS_ERR_DATA, "%s: %s is %s, where integers are needed",
+                              ls_show(t->path).text, ls_show(t->name).text, t->layout.about.type);
+    size_t width = type == LS_FLOAT32 ? 4 : 8;
+    request q = { t, type, (size_t)t->row_numbers * width, out, f };
+    (void)pthread_mutex_lock(&t->turn);
+    if (count > 0 && make_order(t, count, rows, f) == LS_OK) {
+        if (t->layout.offset >= 0) read_contiguous(&q, count);
+        else read_bands(&q, count);
+    }
+    (void)pthread_mutex_unlock(&t->turn);
+    return f->status;
+}
