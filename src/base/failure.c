@@ -8,10 +8,12 @@
 #include "base/base.h"
 #include <stdio.h>
 
-static const struct { int exit_code; const char *text; } status_table[] = {
-    { 0, "no error" },
+static const struct {
+    int exit_code;
+    const char *text;
+} status_table[] = { { 0, "no error" },
 #define X(name, exit_code, text) { exit_code, text },
-    LS_STATUS_MAP(X)
+                     LS_STATUS_MAP(X)
 #undef X
 };
 enum { STATUS_COUNT = sizeof status_table / sizeof *status_table };

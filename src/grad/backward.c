@@ -1,9 +1,9 @@
 /* backward.c -- gradients in reverse order of the tape.
  *
  * Each tensor that a gradient reaches gathers contributions. Those of a part are rows held here and
- * are added as they come. Those of a whole tensor are kept apart: each use of it closes its own tree
- * over the rows of all ranks (links->sums), and the roots are added in the order of the tape. Trees
- * are closed together and late: before a whole intermediate is read, and at the end for all
+ * are added as they come. Those of a whole tensor are kept apart: each use of it closes its own
+ * tree over the rows of all ranks (links->sums), and the roots are added in the order of the tape.
+ * Trees are closed together and late: before a whole intermediate is read, and at the end for all
  * parameters. Which trees there are depends on the program alone, so every rank closes the same.
  *
  * A parameter's first contribution after ls_zero_grad() is made right in its gradient; all other
@@ -16,24 +16,24 @@
 typedef struct contribution {
     struct contribution *later_use; /* on the tape; the list runs from the first use on */
     struct contribution *open_next;
-    bool                 is_open; /* its tree is not closed yet */
-    ls_row_sum           sum;
-    void                *value;
+    bool is_open; /* its tree is not closed yet */
+    ls_row_sum sum;
+    void *value;
 } contribution;
 
 /* What a tensor has gathered in this backward. */
 typedef struct pending {
-    ls_tensor      *t;
-    void           *rows;         /* of a part */
-    contribution   *uses;         /* of a whole tensor, the earliest on the tape first */
+    ls_tensor *t;
+    void *rows;         /* of a part */
+    contribution *uses; /* of a whole tensor, the earliest on the tape first */
     struct pending *next_param;
 } pending;
 
 typedef struct backward {
-    ls_ctx       *ctx;
-    pending      *params;
-    contribution *open;       /* trees not closed yet, newest first */
-    int64_t       open_count;
+    ls_ctx *ctx;
+    pending *params;
+    contribution *open; /* trees not closed yet, newest first */
+    int64_t open_count;
 } backward;
 
 static void *take(backward *b, size_t bytes)
@@ -76,7 +76,8 @@ static void *contribution_room(backward *b, const pending *p)
     return in_place ? p->t->grad->data : take(b, bytes_of(p->t));
 }
 
-/* ---- closing trees ----------------------------------------------------------------------------- */
+/* ---- closing trees -----------------------------------------------------------------------------
+ */
 static ls_status close_trees(backward *b)
 {
     ls_ctx *ctx = b->ctx;
@@ -105,7 +106,7 @@ static void *gathered(backward *b, const pending *p)
 {
     if (p->t->is_part) return p->rows;
     contribution *c = p->uses;
-    void         *value = c->value;
+    void *value = c->value;
     for (c = c->later_use; c; c = c->later_use) {
         b->ctx->kernel->add(p->t->count, c->value, value); /* of two, the order is no matter */
         value = c->value;
@@ -113,7 +114,8 @@ static void *gathered(backward *b, const pending *p)
     return value;
 }
 
-/* ---- one operation ----------------------------------------------------------------------------- */
+/* ---- one operation -----------------------------------------------------------------------------
+ */
 /* Calls op->backward() for rows of the batch; dx[i] NULL: not asked. */
 static void call(backward *b, const ls_record *r, ls_range rows, const void *g, void *const dx[],
                  unsigned stores, int64_t leaf_rows)
@@ -124,10 +126,12 @@ static void call(backward *b, const ls_record *r, ls_range rows, const void *g, 
     n.stores = stores;
     if (r->out->is_part)
         g = (const char *)g +
-            (size_t)((rows.from - r->out->rows.from) * ls_tensor_row_count(r->out)) * b->ctx->kernel->bytes;
+            (size_t)((rows.from - r->out->rows.from) * ls_tensor_row_count(r->out)) *
+                b->ctx->kernel->bytes;
     if (!(r->op->flags & LS_OP_STORES))
         for (int i = 0; i < r->n_in; i++)
-            if (dx[i] && stores >> i & 1) memset(dx[i], 0, (size_t)n.in[i].count * b->ctx->kernel->bytes);
+            if (dx[i] && stores >> i & 1)
+                memset(dx[i], 0, (size_t)n.in[i].count * b->ctx->kernel->bytes);
     r->op->backward(&n, g, dx);
 }
 
@@ -159,12 +163,13 @@ static void backward_parts(backward *b, const ls_record *r, const void *g)
 static void *piece_by_leaves(backward *b, const ls_record *r, int i, ls_range leaves, const void *g)
 {
     ls_tree_sum tree;
-    ls_ctx     *ctx = b->ctx;
+    ls_ctx *ctx = b->ctx;
     if (!ls_tree_begin(ctx, &tree, r->in[i]->count, leaves.to - leaves.from)) return NULL;
     for (int64_t l = leaves.from; l < leaves.to; l++) {
         void *dx[LS_MAX_IN] = { 0 };
         dx[i] = ls_tree_leaf(&tree);
-        call(b, r, ls_leaf_rows(ls_record_batch(r), ctx->opts.leaf_rows, (ls_range){ l, l + 1 }), g, dx, 1u << i, 0);
+        call(b, r, ls_leaf_rows(ls_record_batch(r), ctx->opts.leaf_rows, (ls_range){ l, l + 1 }), g,
+             dx, 1u << i, 0);
         ls_tree_add(ctx, &tree);
     }
     return ls_tree_end(ctx, &tree);
@@ -173,11 +178,11 @@ static void *piece_by_leaves(backward *b, const ls_record *r, int i, ls_range le
 /* The pieces held here of a whole input's gradient, as a tree to be closed. */
 static void open_tree(backward *b, const ls_record *r, int i, const void *g, contribution *c)
 {
-    ls_ctx  *ctx = b->ctx;
-    int64_t  batch = ls_record_batch(r), leaf_rows = ctx->opts.leaf_rows;
+    ls_ctx *ctx = b->ctx;
+    int64_t batch = ls_record_batch(r), leaf_rows = ctx->opts.leaf_rows;
     ls_range run[LS_MAX_PIECES];
-    int      count = ls_part_pieces(ctx, batch, run);
-    void   **piece = take(b, (size_t)count * sizeof *piece);
+    int count = ls_part_pieces(ctx, batch, run);
+    void **piece = take(b, (size_t)count * sizeof *piece);
     for (int k = 0; piece && k < count; k++) {
         if (!(r->op->flags & LS_OP_LEAVES)) {
             if (!(piece[k] = piece_by_leaves(b, r, i, run[k], g))) return;
@@ -199,7 +204,7 @@ static void backward_wholes(backward *b, const ls_record *r, const void *g)
 {
     for (int i = r->n_in - 1; i >= 0; i--) { /* the list of uses then runs in the order of inputs */
         if (!(asked(r, false) >> i & 1)) continue;
-        pending      *p = pending_of(b, r->in[i]);
+        pending *p = pending_of(b, r->in[i]);
         contribution *c = p ? take_zeroed(b, sizeof *c) : NULL;
         if (!c || !(c->value = contribution_room(b, p))) return;
         if (ls_record_batch(r) >= 0) open_tree(b, r, i, g, c);
@@ -226,12 +231,13 @@ static ls_status backward_record(backward *b, ls_record *r)
     return b->ctx->failure.status;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------- */
+/* ---- the whole
+ * ----------------------------------------------------------------------------------- */
 /* Marks what is reachable from r and counts it; -1 where it was used up. */
 static int64_t reach(ls_ctx *ctx, ls_record *r)
 {
     uint64_t visit = ++ctx->tape->visits;
-    int64_t  count = 0;
+    int64_t count = 0;
     r->visit = visit;
     r->next = NULL;
     for (ls_record *at = r; at; count++) {
@@ -270,16 +276,18 @@ static void forget(backward *b, ls_record *last, uint64_t visit)
 
 ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g)
 {
-    backward   b = { .ctx = ctx };
+    backward b = { .ctx = ctx };
     ls_record *last = out->record;
-    int64_t    count = reach(ctx, last);
-    uint64_t   visit = ctx->tape->visits;
+    int64_t count = reach(ctx, last);
+    uint64_t visit = ctx->tape->visits;
     if (count < 0)
-        ls_fail(ctx, LS_ERR_USE, "ls_backward: trying to backward through the graph a second time; compute "
-                                 "the loss anew in each step");
+        ls_fail(ctx, LS_ERR_USE,
+                "ls_backward: trying to backward through the graph a second time; compute "
+                "the loss anew in each step");
     pending *p = ctx->failure.status ? NULL : pending_of(&b, out);
     if (p && out->is_part) p->rows = (void *)(uintptr_t)g; /* only read */
-    else if (p && (p->uses = take_zeroed(&b, sizeof *p->uses)) && (p->uses->value = take(&b, bytes_of(out))))
+    else if (p && (p->uses = take_zeroed(&b, sizeof *p->uses)) &&
+             (p->uses->value = take(&b, bytes_of(out))))
         memcpy(p->uses->value, g, bytes_of(out));
     for (ls_record *r = last; r && count > 0 && !ctx->failure.status; r = r->before)
         if (r->visit == visit) {
@@ -300,14 +308,19 @@ ls_status ls_backward(ls_ctx *ctx, ls_tensor *loss)
     if (!ls_enter(ctx, "ls_backward")) return ls_agree(ctx);
     if (!ls_tensor_usable(loss, "ls_backward")) return ls_agree(ctx);
     if (loss->is_part || loss->count != 1)
-        ls_fail(ctx, LS_ERR_SHAPE, "ls_backward: the gradient starts from one element, but the loss has shape %s; "
-                                   "ls_mean() or ls_sum() make one",
+        ls_fail(ctx, LS_ERR_SHAPE,
+                "ls_backward: the gradient starts from one element, but the loss has shape %s; "
+                "ls_mean() or ls_sum() make one",
                 ls_shape_str(loss->shape).text);
     else if (!loss->requires_grad)
-        ls_fail(ctx, LS_ERR_USE, "ls_backward: the loss does not depend on a tensor that requires gradients");
+        ls_fail(ctx, LS_ERR_USE,
+                "ls_backward: the loss does not depend on a tensor that requires gradients");
     if (ctx->failure.status) return ls_agree(ctx);
 
-    union { float f; double d; } one;
+    union {
+        float f;
+        double d;
+    } one;
     ctx->kernel->fill(1, 1, &one);
     if (loss->record) return ls_backward_from(ctx, loss, &one);
     ls_tensor *grad = ls_tensor_grad_make(loss); /* the loss is a parameter itself */

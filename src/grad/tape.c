@@ -1,15 +1,16 @@
 /* tape.c -- ls_apply(): one operation, forward, and the record of it.
  *
  * Forward runs in three ways. Only whole inputs: one call, the same on all ranks. Parts and an
- * operation on rows alone: one call over the rows held here, and the result is a part. Parts and a sum
- * over rows: one call a leaf, the leaves added in the tree, the pieces of all ranks added by
- * links->sums, and the result is whole. A result is recorded where an input requires gradients and no
- * LS_NO_GRAD block is open.
+ * operation on rows alone: one call over the rows held here, and the result is a part. Parts and a
+ * sum over rows: one call a leaf, the leaves added in the tree, the pieces of all ranks added by
+ * links->sums, and the result is whole. A result is recorded where an input requires gradients and
+ * no LS_NO_GRAD block is open.
  */
 #include "grad/grad.h"
 #include <string.h>
 
-/* ---- the arrays of one call -------------------------------------------------------------------- */
+/* ---- the arrays of one call --------------------------------------------------------------------
+ */
 static ls_array rows_of(const ls_tensor *t, ls_range rows)
 {
     ls_array a = { .data = t->data, .shape = t->shape, .count = t->count, .is_part = t->is_part };
@@ -17,7 +18,8 @@ static ls_array rows_of(const ls_tensor *t, ls_range rows)
     int64_t row = ls_tensor_row_count(t);
     a.shape.dim[0] = rows.to - rows.from;
     a.count = a.shape.dim[0] * row;
-    a.data = (char *)t->data + (size_t)((rows.from - t->rows.from) * row) * ls_dtype_bytes(t->dtype);
+    a.data = (char *)t->data +
+             (size_t)((rows.from - t->rows.from) * row) * ls_dtype_bytes(t->dtype);
     return a;
 }
 
@@ -31,7 +33,7 @@ int64_t ls_record_batch(const ls_record *r)
 void ls_node_fill(ls_node *n, const ls_record *r, ls_range rows)
 {
     const ls_tensor *first = r->in[0];
-    int64_t          batch = ls_record_batch(r);
+    int64_t batch = ls_record_batch(r);
     n->ctx = first->ctx;
     n->dtype = first->ctx->opts.dtype;
     n->n_in = r->n_in;
@@ -46,7 +48,8 @@ void ls_node_fill(ls_node *n, const ls_record *r, ls_range rows)
     n->args = r->args;
 }
 
-/* ---- the door ---------------------------------------------------------------------------------- */
+/* ---- the door ----------------------------------------------------------------------------------
+ */
 static const char *ordinal_type(const ls_op *op, int i)
 {
     return op->classes >> i & 1 ? "int64" : "floating";
@@ -70,8 +73,9 @@ static bool inputs_fit(ls_ctx *ctx, const ls_op *op, int n_in, ls_tensor *const 
         batch = in[i]->shape.dim[0];
     }
     if (batch >= 0 && op->rows == LS_ROWS_MIXED)
-        ls_fail(ctx, LS_ERR_SHAPE, "%s: mixes the rows of a batch, which lie on several ranks; ls_whole() "
-                                   "brings them together",
+        ls_fail(ctx, LS_ERR_SHAPE,
+                "%s: mixes the rows of a batch, which lie on several ranks; ls_whole() "
+                "brings them together",
                 op->name);
     return !ctx->failure.status;
 }
@@ -83,27 +87,31 @@ static bool settle_shape(ls_ctx *ctx, ls_node *n, const ls_record *r, ls_range a
     memset(n, 0, sizeof *n);
     ls_node_fill(n, r, all);
     for (int i = 0; i < r->n_in; i++)
-        if (r->in[i]) n->in[i].shape = r->in[i]->shape, n->in[i].count = ls_shape_count(r->in[i]->shape);
+        if (r->in[i])
+            n->in[i].shape = r->in[i]->shape, n->in[i].count = ls_shape_count(r->in[i]->shape);
     n->out_dtype = n->dtype;
     const char *refusal = op->shape(n);
-    int64_t     batch = ls_record_batch(r);
+    int64_t batch = ls_record_batch(r);
     if (refusal)
-        ls_fail(ctx, LS_ERR_SHAPE, "%s: %s (%s%s%s)", op->name, refusal, ls_shape_str(n->in[0].shape).text,
-                r->n_in > 1 && r->in[1] ? " and " : "",
+        ls_fail(ctx, LS_ERR_SHAPE, "%s: %s (%s%s%s)", op->name, refusal,
+                ls_shape_str(n->in[0].shape).text, r->n_in > 1 && r->in[1] ? " and " : "",
                 r->n_in > 1 && r->in[1] ? ls_shape_str(n->in[1].shape).text : "");
-    else if (batch >= 0 && op->rows == LS_ROWS_ALONE && (n->out.shape.ndim < 1 || n->out.shape.dim[0] != batch))
-        ls_fail(ctx, LS_ERR_SHAPE, "%s: the batch of %lld rows would not be axis 0 of the result %s", op->name,
+    else if (batch >= 0 && op->rows == LS_ROWS_ALONE &&
+             (n->out.shape.ndim < 1 || n->out.shape.dim[0] != batch))
+        ls_fail(ctx, LS_ERR_SHAPE,
+                "%s: the batch of %lld rows would not be axis 0 of the result %s", op->name,
                 (long long)batch, ls_shape_str(n->out.shape).text);
     return !ctx->failure.status;
 }
 
-/* ---- forward ----------------------------------------------------------------------------------- */
+/* ---- forward -----------------------------------------------------------------------------------
+ */
 /* One piece of this rank: its leaves in the tree, into piece. */
 static bool sum_piece(ls_ctx *ctx, const ls_record *r, ls_range leaves, void **piece)
 {
-    int64_t     batch = ls_record_batch(r);
+    int64_t batch = ls_record_batch(r);
     ls_tree_sum tree;
-    ls_node     n = { 0 };
+    ls_node n = { 0 };
     if (!ls_tree_begin(ctx, &tree, r->out->count, leaves.to - leaves.from)) return false;
     for (int64_t l = leaves.from; l < leaves.to; l++) {
         ls_node_fill(&n, r, ls_leaf_rows(batch, ctx->opts.leaf_rows, (ls_range){ l, l + 1 }));
@@ -118,10 +126,10 @@ static bool sum_piece(ls_ctx *ctx, const ls_record *r, ls_range leaves, void **p
 static void forward_sum(ls_ctx *ctx, const ls_record *r)
 {
     ls_range run[LS_MAX_PIECES];
-    void    *piece[LS_MAX_PIECES];
-    int64_t  batch = ls_record_batch(r);
-    int      count = ls_part_pieces(ctx, batch, run);
-    ls_node  n = { 0 };
+    void *piece[LS_MAX_PIECES];
+    int64_t batch = ls_record_batch(r);
+    int count = ls_part_pieces(ctx, batch, run);
+    ls_node n = { 0 };
     for (int i = 0; i < count; i++)
         if (!sum_piece(ctx, r, run[i], &piece[i])) break;
     ls_row_sum sum = { batch, r->out->count, r->out->dtype, piece, r->out->data };
@@ -147,7 +155,8 @@ static void forward(ls_ctx *ctx, const ls_record *r)
     if (batch < 0 && r->op->finish) r->op->finish(&n);
 }
 
-/* ---- records ----------------------------------------------------------------------------------- */
+/* ---- records -----------------------------------------------------------------------------------
+ */
 static bool wants_grad(const ls_record *r)
 {
     for (int i = 0; i < r->n_in; i++)
@@ -191,8 +200,10 @@ static ls_record *make_record(ls_ctx *ctx, const ls_op *op, int n_in, ls_tensor 
 static ls_tensor *make_result(ls_ctx *ctx, const ls_record *r, const ls_node *n)
 {
     bool is_part = r->op->rows == LS_ROWS_ALONE && ls_record_batch(r) >= 0;
-    if (!(r->op->flags & LS_OP_VIEW)) return ls_tensor_make(ctx, n->out_dtype, n->out.shape, is_part, true);
-    ls_tensor *t = ls_tensor_over(ctx, r->in[0]->dtype, n->out.shape, is_part, true, r->in[0]->data);
+    if (!(r->op->flags & LS_OP_VIEW))
+        return ls_tensor_make(ctx, n->out_dtype, n->out.shape, is_part, true);
+    ls_tensor *t = ls_tensor_over(ctx, r->in[0]->dtype, n->out.shape, is_part, true,
+                                  r->in[0]->data);
     if (t) t->origin = r->in[0]->origin;
     return t;
 }
@@ -200,7 +211,7 @@ static ls_tensor *make_result(ls_ctx *ctx, const ls_record *r, const ls_node *n)
 ls_tensor *ls_apply(const ls_op *op, ls_list list, const void *args, size_t args_bytes)
 {
     ls_tensor *in[LS_MAX_IN] = { 0 };
-    int        need = op->n_need ? op->n_need : op->n_in;
+    int need = op->n_need ? op->n_need : op->n_in;
     for (int i = 0; i < op->n_in; i++) {
         in[i] = i < list.count ? list.at[i] : NULL;
         if (!in[i] && i < need) return NULL;
@@ -209,7 +220,7 @@ ls_tensor *ls_apply(const ls_op *op, ls_list list, const void *args, size_t args
     if (!ls_enter(ctx, op->name) || !inputs_fit(ctx, op, op->n_in, in)) return NULL;
 
     ls_record *r = make_record(ctx, op, op->n_in, in, args, args_bytes);
-    ls_node    n;
+    ls_node n;
     if (!r || !settle_shape(ctx, &n, r, in[0]->rows)) return NULL;
     r->out = make_result(ctx, r, &n);
     if (!r->out) return NULL;
@@ -241,7 +252,8 @@ ls_tape *ls_tape_new(ls_ctx *ctx)
     return tape;
 }
 
-/* ---- scopes ------------------------------------------------------------------------------------ */
+/* ---- scopes ------------------------------------------------------------------------------------
+ */
 void ls_no_grad_begin(ls_scope *s, ls_ctx *ctx)
 {
     *s = (ls_scope){ ctx, ctx ? ctx->scopes : NULL };
@@ -254,7 +266,8 @@ void ls_no_grad_end(ls_scope *s)
     s->ctx = NULL;
 }
 
-/* ---- shapes and gradients that many operations share --------------------------------------------- */
+/* ---- shapes and gradients that many operations share
+ * --------------------------------------------- */
 const char *ls_shape_same(ls_node *n)
 {
     for (int i = 1; i < n->n_in; i++)
@@ -265,7 +278,8 @@ const char *ls_shape_same(ls_node *n)
 
 const char *ls_shape_broadcasts(ls_node *n)
 {
-    if (!ls_shape_broadcast(n->in[0].shape, n->in[1].shape, &n->out.shape)) return "the shapes do not broadcast";
+    if (!ls_shape_broadcast(n->in[0].shape, n->in[1].shape, &n->out.shape))
+        return "the shapes do not broadcast";
     if (!n->in[0].is_part && !n->in[1].is_part) return NULL;
     for (int i = 0; i < 2; i++) {
         bool reaches = n->in[i].shape.ndim == n->out.shape.ndim;

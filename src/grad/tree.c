@@ -1,8 +1,8 @@
 /* tree.c -- the sum over a piece's leaves as they come, in the fixed tree.
  *
  * A binary counter: level i of the stack holds a subtree, and after leaf number a as many pairs are
- * joined as a + 1 has trailing zeros. At the end what is left is joined from the top down, which skips
- * missing right parts as the tree does. Called by the forward pass of sums and by backward.
+ * joined as a + 1 has trailing zeros. At the end what is left is joined from the top down, which
+ * skips missing right parts as the tree does. Called by the forward pass of sums and by backward.
  */
 #include "grad/grad.h"
 
@@ -12,9 +12,10 @@ bool ls_tree_begin(ls_ctx *ctx, ls_tree_sum *s, int64_t count, int64_t leaves)
     while (leaves > 1) leaves = (leaves + 1) / 2, levels++;
     *s = (ls_tree_sum){ .count = count };
     size_t bytes = ((size_t)count * ctx->kernel->bytes + 63) / 64 * 64;
-    char  *room = ls_arena_take(&ctx->scratch, bytes * (size_t)levels);
+    char *room = ls_arena_take(&ctx->scratch, bytes * (size_t)levels);
     if (!room) {
-        ls_fail(ctx, LS_ERR_MEMORY, "no memory: a sum over leaves needs %zu bytes", bytes * (size_t)levels);
+        ls_fail(ctx, LS_ERR_MEMORY, "no memory: a sum over leaves needs %zu bytes",
+                bytes * (size_t)levels);
         return false;
     }
     for (int i = 0; i < levels; i++) s->level[i] = room + bytes * (size_t)i;

@@ -1,6 +1,6 @@
 /* linear.c -- a linear layer with PyTorch's initial values: weight, then bias, uniform in
- * (-1/sqrt(in), 1/sqrt(in)), drawn from the context's stream; the bound of the weight is worked out in
- * double as kaiming_uniform(a = sqrt 5) does.
+ * (-1/sqrt(in), 1/sqrt(in)), drawn from the context's stream; the bound of the weight is worked out
+ * in double as kaiming_uniform(a = sqrt 5) does.
  */
 #include "nn/nn.h"
 #include <math.h>
@@ -22,7 +22,8 @@ ls_module *ls_linear_make(ls_ctx *ctx, int64_t in, int64_t out, bool bias)
 {
     if (!ctx || ctx->failure.status) return NULL;
     if (in < 1 || out < 1) {
-        ls_fail(ctx, LS_ERR_ARG, "a linear layer of %lld inputs and %lld outputs: both must be above 0",
+        ls_fail(ctx, LS_ERR_ARG,
+                "a linear layer of %lld inputs and %lld outputs: both must be above 0",
                 (long long)in, (long long)out);
         return NULL;
     }
@@ -30,8 +31,8 @@ ls_module *ls_linear_make(ls_ctx *ctx, int64_t in, int64_t out, bool bias)
     if (!m) return NULL;
     m->in = in;
     m->out = out;
-    snprintf(m->detail, sizeof m->detail, "in_features=%lld, out_features=%lld, bias=%s", (long long)in,
-             (long long)out, bias ? "True" : "False");
+    snprintf(m->detail, sizeof m->detail, "in_features=%lld, out_features=%lld, bias=%s",
+             (long long)in, (long long)out, bias ? "True" : "False");
     double a = sqrt(5.0), gain = sqrt(2.0 / (1 + a * a)), fan_in = sqrt((double)in);
     draw(m, "weight", (ls_shape){ 2, { out, in } }, sqrt(3.0) * (gain / fan_in));
     if (bias) draw(m, "bias", (ls_shape){ 1, { out } }, 1 / fan_in);

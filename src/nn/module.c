@@ -1,8 +1,8 @@
 /* module.c -- the tree of modules: members in order of addition, parameters with PyTorch's names
  * ("fc1.weight"), own ones before those of members' members, as state_dict() orders them.
  *
- * A member belongs to its parent and ends with it. The list of parameters and names is worked out once
- * and dropped, up to the root of the tree, when something is added.
+ * A member belongs to its parent and ends with it. The list of parameters and names is worked out
+ * once and dropped, up to the root of the tree, when something is added.
  */
 #include "nn/nn.h"
 #include <stdio.h>
@@ -45,7 +45,8 @@ void ls_module_free(ls_module *m)
 {
     if (!m) return;
     if (m->parent) {
-        ls_fail(m->ctx, LS_ERR_USE, "ls_module_free: a member ends with the module it was added to");
+        ls_fail(m->ctx, LS_ERR_USE,
+                "ls_module_free: a member ends with the module it was added to");
         return;
     }
     free_params(m);
@@ -56,7 +57,7 @@ void ls_module_free(ls_module *m)
 static char *copy_text(ls_ctx *ctx, const char *text)
 {
     size_t bytes = strlen(text) + 1;
-    char  *copy = ls_new(ctx, bytes, "a name");
+    char *copy = ls_new(ctx, bytes, "a name");
     return copy ? memcpy(copy, text, bytes) : NULL;
 }
 
@@ -77,14 +78,16 @@ static bool add(ls_module *m, const char *name, ls_module *module, ls_tensor *pa
 {
     for (int64_t i = 0; i < m->count; i++)
         if (!strcmp(m->member[i].name, name))
-            return ls_fail(m->ctx, LS_ERR_ARG, "%s has a member \"%s\" already", m->kind, name), false;
+            return ls_fail(m->ctx, LS_ERR_ARG, "%s has a member \"%s\" already", m->kind, name),
+                   false;
     if (!*name || strchr(name, '/') || (param && strchr(name, '.')))
-        return ls_fail(m->ctx, LS_ERR_ARG, "\"%s\" is no name of a member: it goes into checkpoints, without / "
-                                           "and .",
+        return ls_fail(m->ctx, LS_ERR_ARG,
+                       "\"%s\" is no name of a member: it goes into checkpoints, without / "
+                       "and .",
                        name),
                false;
     if (m->count == m->room) {
-        int64_t    room = m->room ? 2 * m->room : 4;
+        int64_t room = m->room ? 2 * m->room : 4;
         ls_member *grown = ls_new(m->ctx, (size_t)room * sizeof *grown, "members of a module");
         if (!grown) return false;
         if (m->count) memcpy(grown, m->member, (size_t)m->count * sizeof *grown);
@@ -126,24 +129,27 @@ ls_tensor *ls_forward(ls_module *m, ls_tensor *x)
     return NULL;
 }
 
-/* ---- parameters ------------------------------------------------------------------------------------ */
+/* ---- parameters
+ * ------------------------------------------------------------------------------------ */
 static int64_t count_params(const ls_module *m)
 {
     int64_t count = 0;
-    for (int64_t i = 0; i < m->count; i++) count += m->member[i].module ? count_params(m->member[i].module) : 1;
+    for (int64_t i = 0; i < m->count; i++)
+        count += m->member[i].module ? count_params(m->member[i].module) : 1;
     return count;
 }
 
 static char *joined(ls_ctx *ctx, const char *prefix, const char *name)
 {
     size_t bytes = strlen(prefix) + strlen(name) + 2;
-    char  *text = ls_new(ctx, bytes, "a parameter's name");
+    char *text = ls_new(ctx, bytes, "a parameter's name");
     if (text) snprintf(text, bytes, "%s%s%s", prefix, *prefix ? "." : "", name);
     return text;
 }
 
 /* Own parameters first, then those of the members, as PyTorch's state_dict(). */
-static bool list_params(const ls_module *m, const char *prefix, ls_tensor **at, char **names, int64_t *used)
+static bool list_params(const ls_module *m, const char *prefix, ls_tensor **at, char **names,
+                        int64_t *used)
 {
     for (int64_t i = 0; i < m->count; i++) {
         if (m->member[i].module) continue;
@@ -153,7 +159,7 @@ static bool list_params(const ls_module *m, const char *prefix, ls_tensor **at, 
     for (int64_t i = 0; i < m->count; i++) {
         if (!m->member[i].module) continue;
         char *inner = joined(m->ctx, prefix, m->member[i].name);
-        bool  fine = inner && list_params(m->member[i].module, inner, at, names, used);
+        bool fine = inner && list_params(m->member[i].module, inner, at, names, used);
         ls_memory_free(inner);
         if (!fine) return false;
     }
@@ -165,8 +171,8 @@ ls_list ls_parameters(const ls_module *cm)
     ls_module *m = (ls_module *)(uintptr_t)cm; /* the list is a cache */
     if (!m || m->ctx->failure.status) return (ls_list){ 0 };
     if (m->params.at) return m->params;
-    int64_t     count = count_params(m), used = 0;
-    size_t      room = (size_t)(count ? count : 1);
+    int64_t count = count_params(m), used = 0;
+    size_t room = (size_t)(count ? count : 1);
     ls_tensor **at = ls_new(m->ctx, room * sizeof *at, "the list of parameters");
     m->names = ls_new(m->ctx, room * sizeof *m->names, "the list of parameters");
     m->params = (ls_list){ count, at };
@@ -191,7 +197,8 @@ ls_tensor *ls_parameter(const ls_module *m, const char *name)
     return NULL;
 }
 
-/* ---- printing, as PyTorch does ----------------------------------------------------------------------- */
+/* ---- printing, as PyTorch does
+ * ----------------------------------------------------------------------- */
 static void print_module(const ls_module *m, int indent)
 {
     bool has_members = false;

@@ -1,4 +1,5 @@
-/* sequential.c -- layers one after another, named "0", "1", ... as in PyTorch; relu and tanh as modules.
+/* sequential.c -- layers one after another, named "0", "1", ... as in PyTorch; relu and tanh as
+ * modules.
  */
 #include "nn/nn.h"
 #include <stdio.h>
@@ -33,13 +34,15 @@ static ls_tensor *forward(void *self, ls_tensor *x)
     return x;
 }
 
-/* Layer number i; *width: the features that reach it, 0 if unknown, and then those that leave it. */
+/* Layer number i; *width: the features that reach it, 0 if unknown, and then those that leave it.
+ */
 static ls_module *make_layer(ls_ctx *ctx, int64_t i, const ls_layer *l, int64_t *width)
 {
     if (!strcmp(l->kind, "relu")) return ls_relu_new(ctx);
     if (!strcmp(l->kind, "tanh")) return ls_tanh_new(ctx);
     if (strcmp(l->kind, "linear")) {
-        ls_fail(ctx, LS_ERR_ARG, "layer %lld: \"%s\" is no kind of layer; there are linear, relu, tanh",
+        ls_fail(ctx, LS_ERR_ARG,
+                "layer %lld: \"%s\" is no kind of layer; there are linear, relu, tanh",
                 (long long)i, l->kind);
         return NULL;
     }
@@ -56,9 +59,9 @@ static ls_module *make_layer(ls_ctx *ctx, int64_t i, const ls_layer *l, int64_t 
 ls_module *ls_sequential_new(ls_ctx *ctx, int64_t count, const ls_layer *layers)
 {
     ls_module *m = ls_module_new(ctx, "Sequential", forward, NULL);
-    int64_t    width = 0;
+    int64_t width = 0;
     for (int64_t i = 0; m && i < count; i++) {
-        char       name[24];
+        char name[24];
         ls_module *layer = make_layer(ctx, i, &layers[i], &width);
         snprintf(name, sizeof name, "%lld", (long long)i);
         if (!ls_module_add(m, name, layer)) return NULL;

@@ -1,24 +1,25 @@
 /* check.c -- ls_op_check(): everything that can be tested of an operation from its table alone.
  *
- * Each case runs with whole inputs, and, where axis 0 is a batch, with the inputs that have those rows
- * split. Gradients are compared with finite differences. That rows do not depend on their neighbours is
- * tested by computing each alone: the same bits must come out.
+ * Each case runs with whole inputs, and, where axis 0 is a batch, with the inputs that have those
+ * rows split. Gradients are compared with finite differences. That rows do not depend on their
+ * neighbours is tested by computing each alone: the same bits must come out.
  */
 #include "ops/ops.h"
 #include <string.h>
 
 typedef struct op_case {
-    ls_ctx      *ctx;
+    ls_ctx *ctx;
     const ls_op *op;
-    ls_tensor   *in[LS_MAX_IN];
-    unsigned     split; /* inputs that are split into parts */
+    ls_tensor *in[LS_MAX_IN];
+    unsigned split; /* inputs that are split into parts */
 } op_case;
 
 static ls_tensor *apply(void *self, ls_list in)
 {
     const op_case *c = self;
-    ls_tensor     *at[LS_MAX_IN];
-    for (int i = 0; i < c->op->n_in; i++) at[i] = c->split >> i & 1 ? ls_split_rows(in.at[i]) : in.at[i];
+    ls_tensor *at[LS_MAX_IN];
+    for (int i = 0; i < c->op->n_in; i++)
+        at[i] = c->split >> i & 1 ? ls_split_rows(in.at[i]) : in.at[i];
     return ls_apply(c->op, (ls_list){ c->op->n_in, at }, c->op->case_args, c->op->case_args_bytes);
 }
 
@@ -29,7 +30,8 @@ static bool make_inputs(op_case *c, const ls_shape shape[LS_MAX_IN], ls_random *
     if (low == 0 && high == 0) low = -2, high = 2;
     for (int i = 0; i < c->op->n_in; i++) {
         bool is_class = c->op->classes >> i & 1;
-        c->in[i] = ls_tensor_make(c->ctx, is_class ? LS_INT64 : c->ctx->opts.dtype, shape[i], false, false);
+        c->in[i] = ls_tensor_make(c->ctx, is_class ? LS_INT64 : c->ctx->opts.dtype, shape[i], false,
+                                  false);
         if (!c->in[i]) return false;
         int64_t count = c->in[i]->count, *classes = c->in[i]->data;
         if (!is_class) ls_random_uniform(r, c->ctx->opts.dtype, count, c->in[i]->data, low, high);
@@ -48,18 +50,21 @@ static void free_inputs(op_case *c)
 static unsigned batch_inputs(const op_case *c)
 {
     unsigned mask = 0;
-    int      ndim = 0;
-    if (c->op->rows == LS_ROWS_MIXED || c->op->flags & LS_OP_SPLIT || !c->in[0]->shape.ndim) return 0;
+    int ndim = 0;
+    if (c->op->rows == LS_ROWS_MIXED || c->op->flags & LS_OP_SPLIT || !c->in[0]->shape.ndim)
+        return 0;
     for (int i = 0; i < c->op->n_in; i++)
         if (c->in[i]->shape.ndim > ndim) ndim = c->in[i]->shape.ndim;
     for (int i = 0; i < c->op->n_in; i++) {
         ls_shape s = c->in[i]->shape;
-        bool     has_rows = s.ndim && s.dim[0] == c->in[0]->shape.dim[0] && s.dim[0] > 1;
-        bool     reaches = s.ndim == ndim || c->op->classes >> i & 1;
+        bool has_rows = s.ndim && s.dim[0] == c->in[0]->shape.dim[0] && s.dim[0] > 1;
+        bool reaches = s.ndim == ndim || c->op->classes >> i & 1;
         if (has_rows && reaches) mask |= 1u << i;
     }
-    /* Where rows need not match, a second matrix of as many rows is no batch, and a vector is one row. */
-    bool match = c->op->shape == ls_shape_broadcasts || c->op->shape == ls_shape_same || c->op->rows == LS_ROWS_SUM;
+    /* Where rows need not match, a second matrix of as many rows is no batch, and a vector is one
+     * row. */
+    bool match = c->op->shape == ls_shape_broadcasts || c->op->shape == ls_shape_same ||
+                 c->op->rows == LS_ROWS_SUM;
     return match ? mask : c->in[0]->shape.ndim > 1 ? mask & 1 : 0;
 }
 
@@ -69,14 +74,14 @@ static void check_row(op_case *c, const ls_record *r, int64_t row)
     ls_node n = { 0 };
     ls_node_fill(&n, r, (ls_range){ row, row + 1 });
     size_t bytes = (size_t)n.out.count * ls_dtype_bytes(r->out->dtype);
-    void  *together = n.out.data;
+    void *together = n.out.data;
     n.out.data = ls_arena_take(&ctx->scratch, bytes ? bytes : 1);
     if (!n.out.data) ls_fail(ctx, LS_ERR_MEMORY, "no memory for ls_op_check");
     else {
         c->op->forward(&n);
         if (memcmp(n.out.data, together, bytes))
-            ls_fail(ctx, LS_ERR_NUMERIC, "%s: row %lld comes out otherwise alone than among others", c->op->name,
-                    (long long)row);
+            ls_fail(ctx, LS_ERR_NUMERIC, "%s: row %lld comes out otherwise alone than among others",
+                    c->op->name, (long long)row);
     }
     ls_arena_reset(&ctx->scratch);
 }
@@ -86,7 +91,8 @@ static void check_rows_alone(op_case *c)
     if (c->op->rows != LS_ROWS_ALONE || c->op->flags & LS_OP_VIEW || !c->split) return;
     ls_step_begin(c->ctx);
     ls_record r = { .op = c->op, .n_in = c->op->n_in, .args = c->op->case_args };
-    for (int i = 0; i < r.n_in; i++) r.in[i] = c->split >> i & 1 ? ls_split_rows(c->in[i]) : c->in[i];
+    for (int i = 0; i < r.n_in; i++)
+        r.in[i] = c->split >> i & 1 ? ls_split_rows(c->in[i]) : c->in[i];
     r.out = ls_apply(c->op, (ls_list){ r.n_in, r.in }, c->op->case_args, c->op->case_args_bytes);
     if (!r.out) return;
     for (int64_t row = r.out->rows.from; row < r.out->rows.to; row++) check_row(c, &r, row);

@@ -5,9 +5,11 @@
 static const char *shape(ls_node *n)
 {
     ls_shape x = n->in[0].shape, w = n->in[1].shape, b = n->in[2].shape;
-    if (n->in[1].is_part || (n->in[2].data && n->in[2].is_part)) return "weight and bias must be whole";
+    if (n->in[1].is_part || (n->in[2].data && n->in[2].is_part))
+        return "weight and bias must be whole";
     if (w.ndim != 2) return "the weight must be [O, D]";
-    if (x.ndim < 1 || x.dim[x.ndim - 1] != w.dim[1]) return "the last axis of x must be the weight's D";
+    if (x.ndim < 1 || x.dim[x.ndim - 1] != w.dim[1])
+        return "the last axis of x must be the weight's D";
     if (n->in[0].is_part && x.ndim < 2) return "a part needs the batch axis before the features";
     if (n->in[2].data && (b.ndim != 1 || b.dim[0] != w.dim[0])) return "the bias must be [O]";
     n->out.shape = x;
@@ -35,16 +37,18 @@ static int64_t rows(const ls_node *n)
 static void forward(const ls_node *n)
 {
     int64_t D = features(n), O = outputs(n);
-    n->ctx->kernel->inner(rows(n), O, D, n->in[0].data, D, n->in[1].data, 1, D, n->in[2].data, n->out.data, O,
-                          false);
+    n->ctx->kernel->inner(rows(n), O, D, n->in[0].data, D, n->in[1].data, 1, D, n->in[2].data,
+                          n->out.data, O, false);
 }
 
 static void backward(const ls_node *n, const void *g, void *const dx[])
 {
     const ls_kernel *k = n->ctx->kernel;
-    int64_t          N = rows(n), D = features(n), O = outputs(n);
+    int64_t N = rows(n), D = features(n), O = outputs(n);
     /* Rows within a row of the batch (x of more than two axes) lengthen the leaf. */
-    int64_t leaf = n->in[0].is_part && n->out.shape.dim[0] ? n->leaf_rows * (N / n->out.shape.dim[0]) : 0;
+    int64_t leaf = n->in[0].is_part && n->out.shape.dim[0]
+                       ? n->leaf_rows * (N / n->out.shape.dim[0])
+                       : 0;
     if (dx[0]) k->inner(N, D, O, g, O, n->in[1].data, D, 1, NULL, dx[0], D, !(n->stores & 1));
     if (dx[1]) k->outer(N, leaf, O, D, g, O, n->in[0].data, D, dx[1], D, !(n->stores & 2));
     if (dx[2]) k->columns(N, leaf, O, g, O, dx[2], !(n->stores & 4));
@@ -58,9 +62,17 @@ static const ls_shape cases[][LS_MAX_IN] = {
     { { 3, { 6, 2, 4 } }, { 2, { 3, 4 } }, { 1, { 3 } } },
     LS_LAST_CASE,
 };
-const ls_op ls_op_linear = { .name = "linear", .grad_name = "AddmmBackward0", .n_in = 3, .n_need = 2,
-                             .rows = LS_ROWS_ALONE, .flags = LS_OP_LEAVES | LS_OP_STORES, .saves = 3,
-                             .shape = shape, .forward = forward, .backward = backward, .cases = cases };
+const ls_op ls_op_linear = { .name = "linear",
+                             .grad_name = "AddmmBackward0",
+                             .n_in = 3,
+                             .n_need = 2,
+                             .rows = LS_ROWS_ALONE,
+                             .flags = LS_OP_LEAVES | LS_OP_STORES,
+                             .saves = 3,
+                             .shape = shape,
+                             .forward = forward,
+                             .backward = backward,
+                             .cases = cases };
 
 ls_tensor *ls_linear(ls_tensor *x, ls_tensor *w, ls_tensor *b)
 {

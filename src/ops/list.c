@@ -30,5 +30,6 @@ void ls_unary_forward(const ls_node *n, ls_unary op)
 void ls_unary_backward(const ls_node *n, ls_unary op, const void *g, void *dx)
 {
     double c = n->args ? *(const double *)n->args : 0;
-    n->ctx->kernel->unary_back(op, c, n->out.count, n->in[0].data, n->out.data, g, dx, !(n->stores & 1));
+    n->ctx->kernel->unary_back(op, c, n->out.count, n->in[0].data, n->out.data, g, dx,
+                               !(n->stores & 1));
 }

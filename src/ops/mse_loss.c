@@ -4,8 +4,10 @@
 
 static const char *shape(ls_node *n)
 {
-    if (!ls_shape_equal(n->in[0].shape, n->in[1].shape)) return "prediction and target must have one shape";
-    if (n->in[0].is_part != n->in[1].is_part) return "a part meets a whole tensor; ls_split_rows() makes it one";
+    if (!ls_shape_equal(n->in[0].shape, n->in[1].shape))
+        return "prediction and target must have one shape";
+    if (n->in[0].is_part != n->in[1].is_part)
+        return "a part meets a whole tensor; ls_split_rows() makes it one";
     n->out.shape = (ls_shape){ 0 };
     return NULL;
 }
@@ -31,21 +33,32 @@ static void finish(const ls_node *n)
 static void backward(const ls_node *n, const void *g, void *const dx[])
 {
     const ls_kernel *k = n->ctx->kernel;
-    double           two_over_n = ls_round(n->dtype, 2 / ls_round(n->dtype, count(n)));
-    double           scale = n->dtype == LS_FLOAT32 ? ls_round(n->dtype, two_over_n * (double)*(const float *)g)
-                                                    : two_over_n * *(const double *)g;
-    const void      *x = n->in[0].data, *y = n->in[1].data;
+    double two_over_n = ls_round(n->dtype, 2 / ls_round(n->dtype, count(n)));
+    double scale = n->dtype == LS_FLOAT32
+                       ? ls_round(n->dtype, two_over_n * (double)*(const float *)g)
+                       : two_over_n * *(const double *)g;
+    const void *x = n->in[0].data, *y = n->in[1].data;
     if (dx[0]) k->square_back(n->in[0].count, scale, x, y, dx[0], !(n->stores & 1));
     if (dx[1]) k->square_back(n->in[0].count, -scale, x, y, dx[1], !(n->stores & 2));
 }
 
 static const ls_shape cases[][LS_MAX_IN] = {
-    { { 2, { 5, 3 } }, { 2, { 5, 3 } } }, { { 2, { 70, 1 } }, { 2, { 70, 1 } } }, { { 1, { 9 } }, { 1, { 9 } } },
+    { { 2, { 5, 3 } }, { 2, { 5, 3 } } },
+    { { 2, { 70, 1 } }, { 2, { 70, 1 } } },
+    { { 1, { 9 } }, { 1, { 9 } } },
     LS_LAST_CASE,
 };
-const ls_op ls_op_mse_loss = { .name = "mse_loss", .grad_name = "MseLossBackward0", .n_in = 2, .rows = LS_ROWS_SUM,
-                               .flags = LS_OP_STORES, .saves = 3, .shape = shape, .forward = forward,
-                               .finish = finish, .backward = backward, .cases = cases };
+const ls_op ls_op_mse_loss = { .name = "mse_loss",
+                               .grad_name = "MseLossBackward0",
+                               .n_in = 2,
+                               .rows = LS_ROWS_SUM,
+                               .flags = LS_OP_STORES,
+                               .saves = 3,
+                               .shape = shape,
+                               .forward = forward,
+                               .finish = finish,
+                               .backward = backward,
+                               .cases = cases };
 
 ls_tensor *ls_mse_loss(ls_tensor *pred, ls_tensor *target)
 {

@@ -7,7 +7,8 @@ static void forward(const ls_node *n)
     int64_t a[LS_MAX_NDIM], b[LS_MAX_NDIM];
     ls_shape_strides(n->in[0].shape, n->out.shape, a);
     ls_shape_strides(n->in[1].shape, n->out.shape, b);
-    n->ctx->kernel->binary(LS_BINARY_MUL, n->out.shape, n->in[0].data, a, n->in[1].data, b, n->out.data, false);
+    n->ctx->kernel->binary(LS_BINARY_MUL, n->out.shape, n->in[0].data, a, n->in[1].data, b,
+                           n->out.data, false);
 }
 
 static void backward(const ls_node *n, const void *g, void *const dx[])
@@ -17,13 +18,26 @@ static void backward(const ls_node *n, const void *g, void *const dx[])
 }
 
 static const ls_shape cases[][LS_MAX_IN] = {
-    { { 2, { 5, 3 } }, { 2, { 5, 3 } } }, { { 2, { 5, 3 } }, { 1, { 3 } } },    { { 2, { 5, 1 } }, { 1, { 4 } } },
-    { { 2, { 4, 3 } }, { 2, { 4, 1 } } }, { { 3, { 6, 2, 3 } }, { 2, { 2, 1 } } }, { { 2, { 9, 1 } }, { 1, { 1 } } },
-    { { 1, { 7 } }, { 0 } },              { { 0 }, { 0 } },                      LS_LAST_CASE,
+    { { 2, { 5, 3 } }, { 2, { 5, 3 } } },
+    { { 2, { 5, 3 } }, { 1, { 3 } } },
+    { { 2, { 5, 1 } }, { 1, { 4 } } },
+    { { 2, { 4, 3 } }, { 2, { 4, 1 } } },
+    { { 3, { 6, 2, 3 } }, { 2, { 2, 1 } } },
+    { { 2, { 9, 1 } }, { 1, { 1 } } },
+    { { 1, { 7 } }, { 0 } },
+    { { 0 }, { 0 } },
+    LS_LAST_CASE,
 };
-const ls_op ls_op_mul = { .name = "mul", .grad_name = "MulBackward0", .n_in = 2, .rows = LS_ROWS_ALONE,
-                          .flags = LS_OP_STORES, .saves = 3, .shape = ls_shape_broadcasts, .forward = forward,
-                          .backward = backward, .cases = cases };
+const ls_op ls_op_mul = { .name = "mul",
+                          .grad_name = "MulBackward0",
+                          .n_in = 2,
+                          .rows = LS_ROWS_ALONE,
+                          .flags = LS_OP_STORES,
+                          .saves = 3,
+                          .shape = ls_shape_broadcasts,
+                          .forward = forward,
+                          .backward = backward,
+                          .cases = cases };
 
 ls_tensor *ls_mul(ls_tensor *a, ls_tensor *b)
 {
@@ -31,7 +45,8 @@ ls_tensor *ls_mul(ls_tensor *a, ls_tensor *b)
     return ls_apply(&ls_op_mul, (ls_list){ 2, (ls_tensor *[]){ a, b } }, NULL, 0);
 }
 
-/* ---- with a number ------------------------------------------------------------------------------- */
+/* ---- with a number
+ * ------------------------------------------------------------------------------- */
 static void forward_scalar(const ls_node *n)
 {
     ls_unary_forward(n, LS_UNARY_MUL_C);
@@ -43,10 +58,17 @@ static void backward_scalar(const ls_node *n, const void *g, void *const dx[])
 }
 
 static const ls_shape scalar_cases[][LS_MAX_IN] = { { { 2, { 5, 3 } } }, { { 0 } }, LS_LAST_CASE };
-const ls_op ls_op_mul_scalar = { .name = "mul_scalar", .grad_name = "MulBackward0", .n_in = 1,
-                                 .rows = LS_ROWS_ALONE, .flags = LS_OP_STORES, .shape = ls_shape_same,
-                                 .forward = forward_scalar, .backward = backward_scalar, .cases = scalar_cases,
-                                 .case_args = &(const double){ -1.3 }, .case_args_bytes = sizeof(double) };
+const ls_op ls_op_mul_scalar = { .name = "mul_scalar",
+                                 .grad_name = "MulBackward0",
+                                 .n_in = 1,
+                                 .rows = LS_ROWS_ALONE,
+                                 .flags = LS_OP_STORES,
+                                 .shape = ls_shape_same,
+                                 .forward = forward_scalar,
+                                 .backward = backward_scalar,
+                                 .cases = scalar_cases,
+                                 .case_args = &(const double){ -1.3 },
+                                 .case_args_bytes = sizeof(double) };
 
 ls_tensor *ls_mul_scalar(ls_tensor *a, double c)
 {

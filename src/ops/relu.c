@@ -11,10 +11,19 @@ static void backward(const ls_node *n, const void *g, void *const dx[])
     ls_unary_backward(n, LS_UNARY_RELU, g, dx[0]);
 }
 
-static const ls_shape cases[][LS_MAX_IN] = { { { 2, { 5, 3 } } }, { { 1, { 37 } } }, { { 0 } }, LS_LAST_CASE };
-const ls_op ls_op_relu = { .name = "relu", .grad_name = "ReluBackward0", .n_in = 1, .rows = LS_ROWS_ALONE,
-                          .flags = LS_OP_STORES, .saves = 1, .shape = ls_shape_same, .forward = forward,
-                          .backward = backward, .cases = cases };
+static const ls_shape cases[][LS_MAX_IN] = {
+    { { 2, { 5, 3 } } }, { { 1, { 37 } } }, { { 0 } }, LS_LAST_CASE
+};
+const ls_op ls_op_relu = { .name = "relu",
+                           .grad_name = "ReluBackward0",
+                           .n_in = 1,
+                           .rows = LS_ROWS_ALONE,
+                           .flags = LS_OP_STORES,
+                           .saves = 1,
+                           .shape = ls_shape_same,
+                           .forward = forward,
+                           .backward = backward,
+                           .cases = cases };
 
 ls_tensor *ls_relu(ls_tensor *x)
 {

@@ -18,7 +18,7 @@ static void forward(const ls_node *n)
 static void spread(const ls_node *n, const void *g, double by, void *dx)
 {
     const ls_kernel *k = n->ctx->kernel;
-    double           each;
+    double each;
     if (n->dtype == LS_FLOAT32) each = (double)(*(const float *)g / (float)by);
     else each = *(const double *)g / by;
     if (n->stores & 1) k->fill(n->in[0].count, each, dx);
@@ -48,13 +48,28 @@ static void backward_mean(const ls_node *n, const void *g, void *const dx[])
     spread(n, g, count(n), dx[0]);
 }
 
-static const ls_shape cases[][LS_MAX_IN] = { { { 2, { 5, 3 } } }, { { 2, { 70, 2 } } }, { { 0 } }, LS_LAST_CASE };
-const ls_op ls_op_sum = { .name = "sum", .grad_name = "SumBackward0", .n_in = 1, .rows = LS_ROWS_SUM,
-                          .flags = LS_OP_STORES, .shape = shape, .forward = forward, .backward = backward,
+static const ls_shape cases[][LS_MAX_IN] = {
+    { { 2, { 5, 3 } } }, { { 2, { 70, 2 } } }, { { 0 } }, LS_LAST_CASE
+};
+const ls_op ls_op_sum = { .name = "sum",
+                          .grad_name = "SumBackward0",
+                          .n_in = 1,
+                          .rows = LS_ROWS_SUM,
+                          .flags = LS_OP_STORES,
+                          .shape = shape,
+                          .forward = forward,
+                          .backward = backward,
                           .cases = cases };
-const ls_op ls_op_mean = { .name = "mean", .grad_name = "MeanBackward0", .n_in = 1, .rows = LS_ROWS_SUM,
-                           .flags = LS_OP_STORES, .shape = shape, .forward = forward, .finish = divide,
-                           .backward = backward_mean, .cases = cases };
+const ls_op ls_op_mean = { .name = "mean",
+                           .grad_name = "MeanBackward0",
+                           .n_in = 1,
+                           .rows = LS_ROWS_SUM,
+                           .flags = LS_OP_STORES,
+                           .shape = shape,
+                           .forward = forward,
+                           .finish = divide,
+                           .backward = backward_mean,
+                           .cases = cases };
 
 ls_tensor *ls_sum(ls_tensor *x)
 {

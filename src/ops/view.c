@@ -5,7 +5,7 @@
 static const char *shape_view(ls_node *n)
 {
     ls_shape to = *(const ls_shape *)n->args;
-    int64_t  known = 1, unknown = -1, count = ls_shape_count(n->in[0].shape);
+    int64_t known = 1, unknown = -1, count = ls_shape_count(n->in[0].shape);
     if (to.ndim < 0 || to.ndim > LS_MAX_NDIM) return "the shape has too many dimensions";
     for (int i = 0; i < to.ndim; i++) {
         if (to.dim[i] == -1 && unknown < 0) unknown = i;
@@ -35,7 +35,8 @@ static void backward(const ls_node *n, const void *g, void *const dx[])
     ls_broadcast_back(n, g, NULL, 0, dx[0]);
 }
 
-/* out and in 0 differ in shape alone, so the gradient is summed "down" to the result's own shape. */
+/* out and in 0 differ in shape alone, so the gradient is summed "down" to the result's own shape.
+ */
 static void backward_flat(const ls_node *n, const void *g, void *const dx[])
 {
     ls_node flat = *n;
@@ -43,23 +44,39 @@ static void backward_flat(const ls_node *n, const void *g, void *const dx[])
     backward(&flat, g, dx);
 }
 
-static const ls_shape view_cases[][LS_MAX_IN] = { { { 2, { 6, 4 } } }, { { 3, { 6, 2, 2 } } }, LS_LAST_CASE };
-const ls_op ls_op_view = { .name = "view", .grad_name = "ViewBackward0", .n_in = 1, .rows = LS_ROWS_ALONE,
-                           .flags = LS_OP_STORES | LS_OP_VIEW, .shape = shape_view, .backward = backward_flat,
-                           .cases = view_cases, .case_args = &(const ls_shape){ 3, { 6, -1, 2 } },
+static const ls_shape view_cases[][LS_MAX_IN] = { { { 2, { 6, 4 } } },
+                                                  { { 3, { 6, 2, 2 } } },
+                                                  LS_LAST_CASE };
+const ls_op ls_op_view = { .name = "view",
+                           .grad_name = "ViewBackward0",
+                           .n_in = 1,
+                           .rows = LS_ROWS_ALONE,
+                           .flags = LS_OP_STORES | LS_OP_VIEW,
+                           .shape = shape_view,
+                           .backward = backward_flat,
+                           .cases = view_cases,
+                           .case_args = &(const ls_shape){ 3, { 6, -1, 2 } },
                            .case_args_bytes = sizeof(ls_shape) };
 
-static const ls_shape squeeze_cases[][LS_MAX_IN] = { { { 3, { 6, 1, 4 } } }, { { 2, { 1, 1 } } }, LS_LAST_CASE };
-const ls_op ls_op_squeeze = { .name = "squeeze", .grad_name = "SqueezeBackward0", .n_in = 1,
-                              .rows = LS_ROWS_ALONE, .flags = LS_OP_STORES | LS_OP_VIEW, .shape = shape_squeeze,
-                              .backward = backward_flat, .cases = squeeze_cases };
+static const ls_shape squeeze_cases[][LS_MAX_IN] = { { { 3, { 6, 1, 4 } } },
+                                                     { { 2, { 1, 1 } } },
+                                                     LS_LAST_CASE };
+const ls_op ls_op_squeeze = { .name = "squeeze",
+                              .grad_name = "SqueezeBackward0",
+                              .n_in = 1,
+                              .rows = LS_ROWS_ALONE,
+                              .flags = LS_OP_STORES | LS_OP_VIEW,
+                              .shape = shape_squeeze,
+                              .backward = backward_flat,
+                              .cases = squeeze_cases };
 
 /* Classes have no gradient, so that a view of them needs no operation of its own. */
 static ls_tensor *view_of_classes(ls_tensor *t, ls_shape to, const char *(*shape)(ls_node *))
 {
     ls_node n = { .in[0] = { .shape = t->shape, .is_part = t->is_part }, .args = &to };
     const char *refusal = ls_tensor_usable(t, "view") ? shape(&n) : NULL;
-    if (refusal) ls_fail(t->ctx, LS_ERR_SHAPE, "view: %s (%s)", refusal, ls_shape_str(t->shape).text);
+    if (refusal)
+        ls_fail(t->ctx, LS_ERR_SHAPE, "view: %s (%s)", refusal, ls_shape_str(t->shape).text);
     if (!ls_enter(t->ctx, "view")) return NULL;
     ls_tensor *v = ls_tensor_over(t->ctx, t->dtype, n.out.shape, t->is_part, true, t->data);
     if (v) v->origin = t->origin;

@@ -1,5 +1,5 @@
-/* optim.c -- what all optimizers share: the list of parameters, joined in a slab, their state in one
- * block, zeroing gradients, and the walk over the parameters.
+/* optim.c -- what all optimizers share: the list of parameters, joined in a slab, their state in
+ * one block, zeroing gradients, and the walk over the parameters.
  *
  * Every rank updates its own whole copy from equal gradients, so copies stay equal.
  */
@@ -32,8 +32,10 @@ static size_t state_bytes(const ls_tensor *t)
 static bool make_state(ls_optim *o)
 {
     size_t bytes = 64;
-    for (int64_t i = 0; i < o->params.count; i++) bytes += state_bytes(o->params.at[i]) * (size_t)o->slots;
-    o->state = ls_new(o->ctx, ((size_t)o->params.count * (size_t)o->slots + 1) * sizeof *o->state, "the optimizer");
+    for (int64_t i = 0; i < o->params.count; i++)
+        bytes += state_bytes(o->params.at[i]) * (size_t)o->slots;
+    o->state = ls_new(o->ctx, ((size_t)o->params.count * (size_t)o->slots + 1) * sizeof *o->state,
+                      "the optimizer");
     o->began = ls_new(o->ctx, (size_t)o->params.count * sizeof *o->began, "the optimizer");
     char *at = o->state ? o->state[0] = ls_new(o->ctx, bytes, "the state of the optimizer") : NULL;
     if (!at || !o->began) return false;
@@ -50,10 +52,12 @@ static bool params_fit(ls_ctx *ctx, ls_list params)
     if (params.count < 1) ls_fail(ctx, LS_ERR_ARG, "the optimizer got an empty parameter list");
     for (int64_t i = 0; i < params.count && !ctx->failure.status; i++) {
         if (!params.at[i] || !params.at[i]->is_param)
-            ls_fail(ctx, LS_ERR_ARG, "parameter %lld of the optimizer does not require gradients", (long long)i);
+            ls_fail(ctx, LS_ERR_ARG, "parameter %lld of the optimizer does not require gradients",
+                    (long long)i);
         for (int64_t k = 0; k < i; k++)
             if (params.at[k] == params.at[i])
-                ls_fail(ctx, LS_ERR_ARG, "parameters %lld and %lld of the optimizer are the same tensor",
+                ls_fail(ctx, LS_ERR_ARG,
+                        "parameters %lld and %lld of the optimizer are the same tensor",
                         (long long)k, (long long)i);
     }
     return !ctx->failure.status;
@@ -64,7 +68,7 @@ ls_optim *ls_optim_make(ls_ctx *ctx, const ls_optim_kind *kind, ls_list params, 
     if (!params_fit(ctx, params)) return NULL;
     ls_optim *o = ls_new(ctx, sizeof *o, "the optimizer");
     if (!o) return NULL;
-    size_t      bytes = (size_t)params.count * sizeof *params.at;
+    size_t bytes = (size_t)params.count * sizeof *params.at;
     ls_tensor **at = ls_new(ctx, bytes, "the optimizer");
     if (at) memcpy(at, params.at, bytes);
     o->ctx = ctx;

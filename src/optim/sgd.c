@@ -4,9 +4,9 @@
 static void update(ls_optim *o, int64_t i)
 {
     const ls_tensor *p = o->params.at[i];
-    ls_sgd_step      s = { o->sgd.lr, o->sgd.momentum, o->sgd.dampening, o->sgd.weight_decay, o->sgd.nesterov,
-                           !o->began[i] };
-    void            *buf = o->slots ? ls_optim_state(o, i, 0) : NULL;
+    ls_sgd_step s = { o->sgd.lr,           o->sgd.momentum, o->sgd.dampening,
+                      o->sgd.weight_decay, o->sgd.nesterov, !o->began[i] };
+    void *buf = o->slots ? ls_optim_state(o, i, 0) : NULL;
     o->ctx->kernel->sgd(p->count, p->data, ls_tensor_grad(p)->data, buf, &s);
     o->began[i] = o->slots > 0;
 }
@@ -16,8 +16,10 @@ static const ls_optim_kind sgd = { "sgd", 1, { "momentum_buffer" }, update };
 static bool settings_fit(ls_ctx *ctx, const ls_sgd_opts *o)
 {
     if (!o || !(o->lr > 0)) ls_fail(ctx, LS_ERR_ARG, "sgd: lr must be given and above 0");
-    else if (!(o->momentum >= 0)) ls_fail(ctx, LS_ERR_ARG, "sgd: momentum %g is negative", o->momentum);
-    else if (!(o->weight_decay >= 0)) ls_fail(ctx, LS_ERR_ARG, "sgd: weight_decay %g is negative", o->weight_decay);
+    else if (!(o->momentum >= 0))
+        ls_fail(ctx, LS_ERR_ARG, "sgd: momentum %g is negative", o->momentum);
+    else if (!(o->weight_decay >= 0))
+        ls_fail(ctx, LS_ERR_ARG, "sgd: weight_decay %g is negative", o->weight_decay);
     else if (o->nesterov && (o->momentum == 0 || o->dampening != 0))
         ls_fail(ctx, LS_ERR_ARG, "sgd: nesterov needs momentum and no dampening");
     return !ctx->failure.status;

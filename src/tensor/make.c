@@ -68,8 +68,10 @@ static bool may_write(const ls_tensor *t, const ls_tensor *u, const char *name)
 {
     if (!ls_tensor_usable(t, name)) return false;
     ls_ctx *ctx = t->ctx;
-    if (t->dtype == LS_INT64) ls_fail(ctx, LS_ERR_TYPE, "%s: the tensor is int64, not floating", name);
-    else if (t->is_part) ls_fail(ctx, LS_ERR_SHAPE, "%s: writes whole tensors; ls_whole() makes one", name);
+    if (t->dtype == LS_INT64)
+        ls_fail(ctx, LS_ERR_TYPE, "%s: the tensor is int64, not floating", name);
+    else if (t->is_part)
+        ls_fail(ctx, LS_ERR_SHAPE, "%s: writes whole tensors; ls_whole() makes one", name);
     else if (t->requires_grad && !ctx->scopes)
         ls_fail(ctx, LS_ERR_USE,
                 "%s: a leaf that requires gradients is being used in an in-place operation: put it "
@@ -79,8 +81,8 @@ static bool may_write(const ls_tensor *t, const ls_tensor *u, const char *name)
         ls_fail(ctx, LS_ERR_SHAPE, "%s: %s is written with %s%s", name, ls_shape_str(t->shape).text,
                 u->is_part ? "a part " : "", ls_shape_str(u->shape).text);
     else if (u && u->dtype != t->dtype)
-        ls_fail(ctx, LS_ERR_TYPE, "%s: a %s tensor is written with a %s one", name, ls_dtype_name(t->dtype),
-                ls_dtype_name(u->dtype));
+        ls_fail(ctx, LS_ERR_TYPE, "%s: a %s tensor is written with a %s one", name,
+                ls_dtype_name(t->dtype), ls_dtype_name(u->dtype));
     return !ctx->failure.status;
 }
 

@@ -1,5 +1,5 @@
-/* read.c -- getters. Local: none waits for another rank, so they may stand under ls_is_root(). A part's
- * single elements are refused alike on all ranks, also on those that hold them.
+/* read.c -- getters. Local: none waits for another rank, so they may stand under ls_is_root(). A
+ * part's single elements are refused alike on all ranks, also on those that hold them.
  */
 #include "tensor/tensor.h"
 #include <math.h>
@@ -31,7 +31,8 @@ int64_t ls_dim(const ls_tensor *t, int axis)
     if (!ls_tensor_usable(t, "ls_dim")) return 0;
     int i = axis < 0 ? axis + t->shape.ndim : axis;
     if (i >= 0 && i < t->shape.ndim) return t->shape.dim[i];
-    ls_fail(t->ctx, LS_ERR_ARG, "ls_dim: shape %s has no axis %d", ls_shape_str(t->shape).text, axis);
+    ls_fail(t->ctx, LS_ERR_ARG, "ls_dim: shape %s has no axis %d", ls_shape_str(t->shape).text,
+            axis);
     return 0;
 }
 
@@ -39,8 +40,9 @@ static bool may_read(const ls_tensor *t, const char *name, int64_t i)
 {
     if (!ls_tensor_usable(t, name)) return false;
     if (t->is_part)
-        ls_fail(t->ctx, LS_ERR_SHAPE, "%s: the rows of this part %s lie on several ranks; ls_whole() "
-                                      "brings them here",
+        ls_fail(t->ctx, LS_ERR_SHAPE,
+                "%s: the rows of this part %s lie on several ranks; ls_whole() "
+                "brings them here",
                 name, ls_shape_str(t->shape).text);
     else if (i < 0 || i >= t->count)
         ls_fail(t->ctx, LS_ERR_ARG, "%s: element %lld of a tensor of shape %s", name, (long long)i,
@@ -52,7 +54,8 @@ double ls_item(const ls_tensor *t)
 {
     if (!may_read(t, "ls_item", 0)) return NAN;
     if (t->count == 1) return ls_element(t, 0);
-    ls_fail(t->ctx, LS_ERR_SHAPE, "ls_item: only tensors of one element have an item, this one is %s",
+    ls_fail(t->ctx, LS_ERR_SHAPE,
+            "ls_item: only tensors of one element have an item, this one is %s",
             ls_shape_str(t->shape).text);
     return NAN;
 }
@@ -66,7 +69,8 @@ int64_t ls_class_at(const ls_tensor *t, int64_t i)
 {
     if (!may_read(t, "ls_class_at", i)) return -1;
     if (t->dtype == LS_INT64) return ((const int64_t *)t->data)[i];
-    ls_fail(t->ctx, LS_ERR_TYPE, "ls_class_at: the tensor is %s, not int64", ls_dtype_name(t->dtype));
+    ls_fail(t->ctx, LS_ERR_TYPE, "ls_class_at: the tensor is %s, not int64",
+            ls_dtype_name(t->dtype));
     return -1;
 }
 

@@ -1,7 +1,7 @@
 /* shape.c -- shapes as values: counts, PyTorch's broadcasting, text.
  *
- * Everything here is pure. A shape with a negative dimension or more elements than fit is refused by
- * ls_shape_count(), which every maker of tensors asks first.
+ * Everything here is pure. A shape with a negative dimension or more elements than fit is refused
+ * by ls_shape_count(), which every maker of tensors asks first.
  */
 #include "tensor/tensor.h"
 #include <stdio.h>
@@ -49,7 +49,7 @@ void ls_shape_strides(ls_shape s, ls_shape to, int64_t stride[LS_MAX_NDIM])
 ls_shape_text ls_shape_str(ls_shape s)
 {
     ls_shape_text t = { "[" };
-    size_t        used = 1;
+    size_t used = 1;
     for (int i = 0; i < s.ndim && i < LS_MAX_NDIM; i++)
         used += (size_t)snprintf(t.text + used, sizeof t.text - used, i ? ", %lld" : "%lld",
                                  (long long)s.dim[i]);

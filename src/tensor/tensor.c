@@ -12,8 +12,11 @@ enum { HEADS_PER_BLOCK = 64 };
 struct ls_heads {
     ls_owned owned;
     uint64_t step; /* that the heads in use belong to */
-    int64_t  used;
-    struct head_block { struct head_block *next; ls_tensor head[HEADS_PER_BLOCK]; } *first, *current;
+    int64_t used;
+    struct head_block {
+        struct head_block *next;
+        ls_tensor head[HEADS_PER_BLOCK];
+    } * first, *current;
 };
 
 static void end_heads(void *self)
@@ -90,11 +93,13 @@ static ls_tensor *make_head(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is
     t->rows = is_part          ? ls_part_rows(ctx, shape.dim[0])
               : shape.ndim > 0 ? (ls_range){ 0, shape.dim[0] }
                                : (ls_range){ 0, 1 };
-    t->count = is_part ? (t->rows.to - t->rows.from) * ls_tensor_row_count(t) : ls_shape_count(shape);
+    t->count = is_part ? (t->rows.to - t->rows.from) * ls_tensor_row_count(t)
+                       : ls_shape_count(shape);
     return t;
 }
 
-ls_tensor *ls_tensor_over(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step, void *data)
+ls_tensor *ls_tensor_over(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step,
+                          void *data)
 {
     ls_tensor *t = make_head(ctx, dtype, shape, is_part, step);
     if (!t) return NULL;
@@ -128,7 +133,8 @@ bool ls_tensor_usable(const ls_tensor *t, const char *what)
     if (!t || t->ctx->failure.status) return false;
     if (!t->in_step || t->step == t->ctx->step) return true;
     ls_fail(t->ctx, LS_ERR_USE,
-            "%s: this tensor was made in step %llu, which has ended: ls_keep() it in its step to have it "
+            "%s: this tensor was made in step %llu, which has ended: ls_keep() it in its step to "
+            "have it "
             "for longer",
             what, (unsigned long long)t->step);
     return false;
@@ -141,7 +147,8 @@ int64_t ls_tensor_row_count(const ls_tensor *t)
     return count;
 }
 
-/* ---- gradients --------------------------------------------------------------------------------- */
+/* ---- gradients ---------------------------------------------------------------------------------
+ */
 void ls_tensor_grad_set(ls_tensor *t, ls_tensor *grad)
 {
     if (t->grad) end_tensor(t->grad);
@@ -175,10 +182,12 @@ ls_tensor *ls_requires_grad(ls_tensor *t)
     if (t->dtype == LS_INT64)
         ls_fail(t->ctx, LS_ERR_TYPE, "ls_requires_grad: an int64 tensor can't have a gradient");
     else if (t->is_part)
-        ls_fail(t->ctx, LS_ERR_SHAPE, "ls_requires_grad: a part can't be a parameter; ls_whole() makes it whole");
+        ls_fail(t->ctx, LS_ERR_SHAPE,
+                "ls_requires_grad: a part can't be a parameter; ls_whole() makes it whole");
     else if (t->record || t->in_step)
-        ls_fail(t->ctx, LS_ERR_USE, "ls_requires_grad: the result of an operation can't be a parameter; "
-                                    "ls_keep() copies it out");
+        ls_fail(t->ctx, LS_ERR_USE,
+                "ls_requires_grad: the result of an operation can't be a parameter; "
+                "ls_keep() copies it out");
     else t->is_param = t->requires_grad = true;
     return t->ctx->failure.status ? NULL : t;
 }

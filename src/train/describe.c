@@ -1,9 +1,9 @@
 /* describe.c -- the configuration of a run as text, from its objects: what changes numbers, one
- * `key.path: value` a line in bytewise order of the keys, as the command writes it from a configuration
- * file. It goes into checkpoints, and a run resumes only with the same text.
+ * `key.path: value` a line in bytewise order of the keys, as the command writes it from a
+ * configuration file. It goes into checkpoints, and a run resumes only with the same text.
  *
- * A model of one's own is described by its kind and the shapes of its parameters, a loss of one's own by
- * that word: enough to refuse another one, not enough for `lockstep eval` to build it.
+ * A model of one's own is described by its kind and the shapes of its parameters, a loss of one's
+ * own by that word: enough to refuse another one, not enough for `lockstep eval` to build it.
  */
 #include "train/train.h"
 #include <stdio.h>
@@ -35,8 +35,8 @@ static void put_layer(FILE *out, int64_t i, const ls_module *m)
 {
     fprintf(out, "model.%lld: ", (long long)i);
     if (is_kind(m, "Linear"))
-        fprintf(out, "{linear: {in: %lld, out: %lld, bias: %s}}\n", (long long)m->in, (long long)m->out,
-                m->count > 1 ? "true" : "false");
+        fprintf(out, "{linear: {in: %lld, out: %lld, bias: %s}}\n", (long long)m->in,
+                (long long)m->out, m->count > 1 ? "true" : "false");
     else if (is_kind(m, "ReLU")) fprintf(out, "relu\n");
     else if (is_kind(m, "Tanh")) fprintf(out, "tanh\n");
     else fprintf(out, "%s\n", m->kind);
@@ -52,7 +52,8 @@ static void put_model(FILE *out, const ls_module *m)
     if (is_kind(m, "Linear")) return;
     ls_list p = ls_parameters(m);
     for (int64_t i = 0; i < p.count; i++)
-        fprintf(out, "model.0.%s: %s\n", ls_parameter_name(m, i), ls_shape_str(p.at[i]->shape).text);
+        fprintf(out, "model.0.%s: %s\n", ls_parameter_name(m, i),
+                ls_shape_str(p.at[i]->shape).text);
 }
 
 static const char *loss_name(ls_loss_fn *loss)
@@ -63,12 +64,13 @@ static const char *loss_name(ls_loss_fn *loss)
 static void put_run(FILE *out, const ls_ctx *ctx, const ls_run *run)
 {
     const ls_loader_opts *l = ls_loader_options(run->data);
-    const ls_dataset     *d = ls_loader_dataset(run->data);
-    const ls_sgd_opts    *sgd = &run->optim->sgd;
-    const double         *mean, *deviation;
+    const ls_dataset *d = ls_loader_dataset(run->data);
+    const ls_sgd_opts *sgd = &run->optim->sgd;
+    const double *mean, *deviation;
     fprintf(out, "data.batch_size: %lld\n", (long long)l->batch_size);
     put_bool(out, "data.drop_last", l->drop_last);
-    fprintf(out, "data.normalize: %s\n", ls_dataset_normal(d, &mean, &deviation) ? "standard" : "none");
+    fprintf(out, "data.normalize: %s\n",
+            ls_dataset_normal(d, &mean, &deviation) ? "standard" : "none");
     put_bool(out, "data.shuffle", l->shuffle);
     put_real(out, "data.x_scale", ls_dataset_x_scale(d));
     fprintf(out, "dtype: %s\n", ls_dtype_name(ctx->opts.dtype));
@@ -85,9 +87,9 @@ static void put_run(FILE *out, const ls_ctx *ctx, const ls_run *run)
 
 char *ls_describe(ls_ctx *ctx, const ls_run *run)
 {
-    char  *made = NULL, *text = NULL;
+    char *made = NULL, *text = NULL;
     size_t bytes = 0;
-    FILE  *out = open_memstream(&made, &bytes);
+    FILE *out = open_memstream(&made, &bytes);
     if (out) {
         put_run(out, ctx, run);
         if (!fclose(out) && (text = ls_memory_new(bytes + 1))) memcpy(text, made, bytes);

@@ -1,8 +1,8 @@
 /* evaluate.c -- cost and accuracy of a model on a data set.
  *
- * The data set is one batch: its rows are cut into leaves over the ranks and the cost is one tree, so
- * the figure does not depend on the rank count, and no row counts twice. Nothing is drawn and nothing
- * recorded. Accuracy is the share of rows whose largest output is their class.
+ * The data set is one batch: its rows are cut into leaves over the ranks and the cost is one tree,
+ * so the figure does not depend on the rank count, and no row counts twice. Nothing is drawn and
+ * nothing recorded. Accuracy is the share of rows whose largest output is their class.
  */
 #include "train/train.h"
 #include <math.h>
@@ -17,7 +17,8 @@ ls_status ls_evaluate(ls_ctx *ctx, const ls_run *run, ls_loader *on, ls_score *o
         ls_tensor *pred = ls_forward(run->model, x);
         out->cost = ls_item(run->loss(pred, y));
         out->rows = ls_dim(x, 0);
-        if (y && pred && ls_dtype_of(y) == LS_INT64 && pred->shape.ndim == 2 && pred->shape.dim[1] > 1)
+        if (y && pred && ls_dtype_of(y) == LS_INT64 && pred->shape.ndim == 2 &&
+            pred->shape.dim[1] > 1)
             out->accuracy = ls_item(ls_sum(ls_equal(ls_argmax(pred, 1), y))) / (double)out->rows;
     }
     return ls_agree(ctx);

@@ -1,14 +1,15 @@
 /* fit.c -- a run: resume, epochs of steps, cost lines, checkpoints.
  *
- * The loop's conditions are equal on all ranks: what can differ between ranks is an error, and that is
- * agreed before a loop ends. The cost of an epoch is the exact mean over its rows of the costs before
- * each update; its running sum is part of the saved progress.
+ * The loop's conditions are equal on all ranks: what can differ between ranks is an error, and that
+ * is agreed before a loop ends. The cost of an epoch is the exact mean over its rows of the costs
+ * before each update; its running sum is part of the saved progress.
  */
 #include "train/train.h"
 #include <math.h>
 #include <string.h>
 
-/* ---- progress ---------------------------------------------------------------------------------------- */
+/* ---- progress
+ * ---------------------------------------------------------------------------------------- */
 static void end_progress(void *self)
 {
     ls_progress *p = self;
@@ -33,7 +34,7 @@ ls_progress *ls_progress_of(ls_ctx *ctx, const ls_run *run)
 bool ls_progress_add(ls_progress *p, const ls_history *epoch)
 {
     if (p->epochs == p->room) {
-        int64_t     room = p->room ? 2 * p->room : 64;
+        int64_t room = p->room ? 2 * p->room : 64;
         ls_history *grown = ls_new(p->ctx, (size_t)room * sizeof *grown, "the history of a run");
         if (!grown) return false;
         if (p->epochs) memcpy(grown, p->history, (size_t)p->epochs * sizeof *grown);
@@ -51,18 +52,31 @@ int64_t ls_steps_done(const ls_run *run)
     return s.epoch * ls_loader_steps(run->data) + s.step;
 }
 
-/* ---- checks ------------------------------------------------------------------------------------------- */
+/* ---- checks
+ * ------------------------------------------------------------------------------------------- */
 static ls_status check_run(ls_ctx *ctx, const ls_run *run)
 {
-    const char *missing = !run->model ? "model" : !run->loss ? "loss" : !run->optim ? "optim" : !run->data ? "data" : NULL;
+    const char *missing = !run->model   ? "model"
+                          : !run->loss  ? "loss"
+                          : !run->optim ? "optim"
+                          : !run->data  ? "data"
+                                        : NULL;
     if (missing) return ls_fail(ctx, LS_ERR_ARG, "the run has no %s", missing);
-    if (run->epochs < 0 || run->save_every < 0 || run->save_every_steps < 0 || run->keep < 0 || run->stop_after < 0)
+    if (run->epochs < 0 || run->save_every < 0 || run->save_every_steps < 0 || run->keep < 0 ||
+        run->stop_after < 0)
         return ls_fail(ctx, LS_ERR_ARG, "a negative number of epochs or steps in the run");
     return LS_OK;
 }
 
-/* ---- one epoch ------------------------------------------------------------------------------------------ */
-typedef struct fit { ls_ctx *ctx; const ls_run *run; ls_progress *progress; ls_report report; int64_t steps; } fit;
+/* ---- one epoch
+ * ------------------------------------------------------------------------------------------ */
+typedef struct fit {
+    ls_ctx *ctx;
+    const ls_run *run;
+    ls_progress *progress;
+    ls_report report;
+    int64_t steps;
+} fit;
 
 static bool is_due(int64_t count, int64_t every)
 {
@@ -73,45 +87,48 @@ static bool is_due(int64_t count, int64_t every)
 static void after_step(fit *f, double cost, int64_t rows)
 {
     const ls_run *run = f->run;
-    int64_t       done = ls_steps_done(run);
+    int64_t done = ls_steps_done(run);
     f->progress->cost_sum += cost * (double)rows;
     f->progress->cost_rows += rows;
     f->steps++;
     ls_report_step(f->ctx, &f->report, cost, rows);
     bool ends_epoch = ls_loader_get_state(run->data).step == ls_loader_steps(run->data);
-    bool stops = run->stop_after && f->steps >= run->stop_after && done < run->epochs * ls_loader_steps(run->data);
+    bool stops = run->stop_after && f->steps >= run->stop_after &&
+                 done < run->epochs * ls_loader_steps(run->data);
     if (ends_epoch) return; /* after_epoch() follows */
     if (run->dir && (stops || is_due(done, run->save_every_steps)) && ls_save(f->ctx, run)) return;
     if (stops)
-        ls_fail(f->ctx, LS_ERR_STOPPED, "stopped after step %lld%s: run again to go on", (long long)done,
-                run->dir ? ", checkpoint saved" : "");
+        ls_fail(f->ctx, LS_ERR_STOPPED, "stopped after step %lld%s: run again to go on",
+                (long long)done, run->dir ? ", checkpoint saved" : "");
 }
 
 static void after_epoch(fit *f)
 {
-    ls_ctx       *ctx = f->ctx;
+    ls_ctx *ctx = f->ctx;
     const ls_run *run = f->run;
-    ls_progress  *p = f->progress;
-    int64_t       epoch = ls_loader_epoch(run->data) - 1;
-    ls_history    h = { epoch, p->cost_sum / (double)p->cost_rows, ls_optim_lr(run->optim), NAN, NAN };
-    ls_score      score;
+    ls_progress *p = f->progress;
+    int64_t epoch = ls_loader_epoch(run->data) - 1;
+    ls_history h = { epoch, p->cost_sum / (double)p->cost_rows, ls_optim_lr(run->optim), NAN, NAN };
+    ls_score score;
     if (run->validation && !ls_evaluate(ctx, run, run->validation, &score)) {
         h.validation_cost = score.cost;
         h.validation_accuracy = score.accuracy;
     }
-    if (ctx->failure.status || !ls_progress_add(p, &h) || ls_report_epoch(ctx, &f->report, &h)) return;
+    if (ctx->failure.status || !ls_progress_add(p, &h) || ls_report_epoch(ctx, &f->report, &h))
+        return;
     p->cost_sum = 0;
     p->cost_rows = 0;
-    bool last = epoch + 1 == run->epochs, stops = run->stop_after && f->steps >= run->stop_after && !last;
+    bool last = epoch + 1 == run->epochs,
+         stops = run->stop_after && f->steps >= run->stop_after && !last;
     if (run->dir && (last || stops || is_due(epoch + 1, run->save_every))) ls_save(ctx, run);
     if (stops && !ctx->failure.status)
-        ls_fail(ctx, LS_ERR_STOPPED, "stopped after step %lld%s: run again to go on", (long long)ls_steps_done(run),
-                run->dir ? ", checkpoint saved" : "");
+        ls_fail(ctx, LS_ERR_STOPPED, "stopped after step %lld%s: run again to go on",
+                (long long)ls_steps_done(run), run->dir ? ", checkpoint saved" : "");
 }
 
 static void run_epoch(fit *f)
 {
-    double  cost;
+    double cost;
     int64_t rows;
     ls_report_begin(&f->report, f->run);
     while (ls_step(f->ctx, f->run, &cost, &rows, &f->report.phases))
@@ -136,7 +153,7 @@ ls_status ls_fit(ls_ctx *ctx, const ls_run *run)
 ls_status ls_fit_step(ls_ctx *ctx, const ls_run *run, double *cost)
 {
     ls_phases phases = { 0 };
-    int64_t   rows;
+    int64_t rows;
     *cost = NAN;
     if (!ls_enter(ctx, "ls_fit_step") || check_run(ctx, run)) return ls_agree(ctx);
     if (!ls_step(ctx, run, cost, &rows, &phases)) ls_step(ctx, run, cost, &rows, &phases);

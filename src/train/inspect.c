@@ -1,13 +1,16 @@
 /* inspect.c -- a file, described on stdout by the root: a checkpoint (model, sizes, progress, last
- * costs, digest) or a data set (shapes, types, chunks, and advice where its layout makes reading slow).
+ * costs, digest) or a data set (shapes, types, chunks, and advice where its layout makes reading
+ * slow).
  */
 #include "train/train.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* ---- checkpoints ----------------------------------------------------------------------------------------- */
-static ls_status show_text(ls_image *m, const char *group, const char *name, const char *label, ls_failure *f)
+/* ---- checkpoints
+ * ----------------------------------------------------------------------------------------- */
+static ls_status show_text(ls_image *m, const char *group, const char *name, const char *label,
+                           ls_failure *f)
 {
     char *text = NULL;
     if (!ls_image_get_text(m, group, name, &text, f)) printf("%-12s %s\n", label, text);
@@ -18,12 +21,12 @@ static ls_status show_text(ls_image *m, const char *group, const char *name, con
 static ls_status show_model(ls_image *m, ls_failure *f)
 {
     const char *const *name;
-    int64_t            count, elements = 0;
-    size_t             bytes = 0;
+    int64_t count, elements = 0;
+    size_t bytes = 0;
     if (ls_image_list(m, "/model", &count, &name, f)) return f->status;
     printf("model\n");
     for (int64_t i = 0; i < count; i++) {
-        char     path[512];
+        char path[512];
         ls_dtype type;
         ls_shape shape;
         snprintf(path, sizeof path, "/model/%s", name[i]);
@@ -40,15 +43,20 @@ static ls_status show_history(ls_image *m, ls_failure *f)
 {
     ls_dtype type;
     ls_shape shape = { 1, { 0 } };
-    if (!ls_image_has(m, "/history/cost") || ls_image_get_shape(m, "/history/cost", &type, &shape, f)) return f->status;
-    int64_t  count = shape.dim[0], first = count > 5 ? count - 5 : 0;
+    if (!ls_image_has(m, "/history/cost") ||
+        ls_image_get_shape(m, "/history/cost", &type, &shape, f))
+        return f->status;
+    int64_t count = shape.dim[0], first = count > 5 ? count - 5 : 0;
     int64_t *epoch = ls_memory_new((size_t)count * sizeof *epoch + 8);
-    double  *cost = ls_memory_new((size_t)count * sizeof *cost + 8);
-    if (!epoch || !cost) ls_failure_set(f, LS_ERR_MEMORY, "no memory for a history of %lld epochs", (long long)count);
+    double *cost = ls_memory_new((size_t)count * sizeof *cost + 8);
+    if (!epoch || !cost)
+        ls_failure_set(f, LS_ERR_MEMORY, "no memory for a history of %lld epochs",
+                       (long long)count);
     else if (!ls_image_get(m, "/history/epoch", LS_INT64, shape, epoch, f) &&
              !ls_image_get(m, "/history/cost", LS_FLOAT64, shape, cost, f)) {
         printf("last costs\n");
-        for (int64_t i = first; i < count; i++) printf("  epoch %lld  %.6f\n", (long long)epoch[i], cost[i]);
+        for (int64_t i = first; i < count; i++)
+            printf("  epoch %lld  %.6f\n", (long long)epoch[i], cost[i]);
     }
     ls_memory_free(epoch);
     ls_memory_free(cost);
@@ -72,19 +80,21 @@ static ls_status show_config(ls_image *m, ls_failure *f)
 static ls_status show_checkpoint(const char *path, ls_failure *f)
 {
     ls_image *m = NULL;
-    int64_t   step, epoch, in_epoch, rows;
-    uint8_t   digest[32];
-    char      hex[65];
+    int64_t step, epoch, in_epoch, rows;
+    uint8_t digest[32];
+    char hex[65];
     if (ls_checkpoint_read(path, &m, &step, digest, f)) return f->status;
     ls_hex(digest, sizeof digest, hex);
     printf("checkpoint   %s\ndigest       %s\n", path, hex);
     show_text(m, "/", "version", "lockstep", f);
     show_text(m, "/", "numerics", "numerics", f);
     show_text(m, "/", "status", "status", f);
-    if (!ls_image_get_int(m, "/progress", "epoch", &epoch, f) && !ls_image_get_int(m, "/progress", "step", &in_epoch, f))
-        printf("progress     %lld steps; next is step %lld of epoch %lld\n", (long long)step, (long long)in_epoch,
-               (long long)epoch);
-    if (!f->status && !ls_image_get_int(m, "/data", "rows", &rows, f)) printf("data         %lld rows\n", (long long)rows);
+    if (!ls_image_get_int(m, "/progress", "epoch", &epoch, f) &&
+        !ls_image_get_int(m, "/progress", "step", &in_epoch, f))
+        printf("progress     %lld steps; next is step %lld of epoch %lld\n", (long long)step,
+               (long long)in_epoch, (long long)epoch);
+    if (!f->status && !ls_image_get_int(m, "/data", "rows", &rows, f))
+        printf("data         %lld rows\n", (long long)rows);
     if (!f->status && !show_model(m, f) && !show_history(m, f)) show_config(m, f);
     ls_image_free(m);
     return f->status;

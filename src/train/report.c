@@ -1,8 +1,9 @@
-/* report.c -- what a run says, on the root: cost lines for people on stdout, JSON lines in the log, and
- * a progress bar on stderr where that is a terminal.
+/* report.c -- what a run says, on the root: cost lines for people on stdout, JSON lines in the log,
+ * and a progress bar on stderr where that is a terminal.
  *
- * The log is cut back at resume to the steps that the checkpoint holds, so that each epoch stands in it
- * once; it is appended a line at a time and flushed, and a line that cannot be written is an error.
+ * The log is cut back at resume to the steps that the checkpoint holds, so that each epoch stands
+ * in it once; it is appended a line at a time and flushed, and a line that cannot be written is an
+ * error.
  */
 #include "train/train.h"
 #include <errno.h>
@@ -15,7 +16,8 @@
 
 static const double bar_every_s = 0.1;
 
-/* ---- the log ------------------------------------------------------------------------------------------- */
+/* ---- the log
+ * ------------------------------------------------------------------------------------------- */
 static ls_status log_failed(ls_ctx *ctx, const char *path, ls_status status)
 {
     return ls_fail(ctx, status, "%s: the log cannot be written: %s", path, strerror(errno));
@@ -31,9 +33,9 @@ static long long step_of(const char *line)
 /* Length of the log's first lines that are of steps up to last; a torn line ends it. */
 static off_t sound_length(FILE *log, int64_t last)
 {
-    char  *line = NULL;
+    char *line = NULL;
     size_t room = 0;
-    off_t  length = 0;
+    off_t length = 0;
     for (ssize_t n; (n = getline(&line, &room, log)) > 0; length += n)
         if (line[n - 1] != '\n' || step_of(line) < 0 || step_of(line) > last) break;
     free(line);
@@ -44,7 +46,7 @@ ls_status ls_report_open(ls_ctx *ctx, const ls_run *run)
 {
     if (!ctx->is_root || !run->log_file || ctx->failure.status) return ctx->failure.status;
     int64_t done = ls_steps_done(run);
-    FILE   *log = fopen(run->log_file, done ? "r+" : "w");
+    FILE *log = fopen(run->log_file, done ? "r+" : "w");
     if (!log && done && errno == ENOENT) log = fopen(run->log_file, "w");
     if (!log) return log_failed(ctx, run->log_file, LS_ERR_OUTPUT);
     bool cut = !done || !ftruncate(fileno(log), sound_length(log, done));
@@ -62,16 +64,17 @@ static void append_number(char *line, size_t bytes, const char *key, double valu
 static ls_status write_log(ls_ctx *ctx, const ls_report *r, const ls_history *h, double seconds)
 {
     const ls_run *run = r->run;
-    char          line[1024];
-    snprintf(line, sizeof line, "{\"epoch\":%lld,\"step\":%lld", (long long)h->epoch, (long long)ls_steps_done(run));
+    char line[1024];
+    snprintf(line, sizeof line, "{\"epoch\":%lld,\"step\":%lld", (long long)h->epoch,
+             (long long)ls_steps_done(run));
     append_number(line, sizeof line, "cost", h->cost);
     append_number(line, sizeof line, "lr", h->lr);
     append_number(line, sizeof line, "seconds", seconds);
     append_number(line, sizeof line, "rows_per_s", (double)r->rows / seconds);
     size_t used = strlen(line);
     snprintf(line + used, sizeof line - used,
-             ",\"phases\":{\"read\":%.6g,\"forward\":%.6g,\"backward\":%.6g,\"update\":%.6g}", r->phases.read,
-             r->phases.forward, r->phases.backward, r->phases.update);
+             ",\"phases\":{\"read\":%.6g,\"forward\":%.6g,\"backward\":%.6g,\"update\":%.6g}",
+             r->phases.read, r->phases.forward, r->phases.backward, r->phases.update);
     if (run->validation) {
         append_number(line, sizeof line, "validation_cost", h->validation_cost);
         if (!isnan(h->validation_accuracy))
@@ -84,7 +87,8 @@ static ls_status write_log(ls_ctx *ctx, const ls_report *r, const ls_history *h,
     return LS_OK;
 }
 
-/* ---- the bar --------------------------------------------------------------------------------------------- */
+/* ---- the bar
+ * --------------------------------------------------------------------------------------------- */
 static void clear_bar(ls_report *r)
 {
     if (r->bar_shown) fprintf(stderr, "\r\033[K");
@@ -94,19 +98,22 @@ static void clear_bar(ls_report *r)
 static void show_bar(ls_report *r, double cost)
 {
     const ls_run *run = r->run;
-    int64_t       step = ls_loader_step(run->data) + 1, steps = ls_loader_steps(run->data);
-    double        now = ls_clock_s();
+    int64_t step = ls_loader_step(run->data) + 1, steps = ls_loader_steps(run->data);
+    double now = ls_clock_s();
     enum { WIDTH = 30 };
     if (now - r->last_bar_s < bar_every_s) return;
     int done = (int)(WIDTH * step / (steps ? steps : 1));
-    fprintf(stderr, "\r\033[K%4lld/%lld [%.*s%*s] step %lld/%lld cost %.6f %.0f rows/s", (long long)ls_loader_epoch(run->data),
-            (long long)(run->epochs - 1), done, "==============================", WIDTH - done, "", (long long)step,
-            (long long)steps, cost, (double)r->rows / (now - r->begin_s));
+    fprintf(stderr, "\r\033[K%4lld/%lld [%.*s%*s] step %lld/%lld cost %.6f %.0f rows/s",
+            (long long)ls_loader_epoch(run->data), (long long)(run->epochs - 1), done,
+            "==============================", WIDTH - done, "", (long long)step, (long long)steps,
+            cost, (double)r->rows / (now - r->begin_s));
     r->last_bar_s = now;
     r->bar_shown = true;
 }
 
-/* ---- an epoch ----------------------------------------------------------------------------------------------- */
+/* ---- an epoch
+ * -----------------------------------------------------------------------------------------------
+ */
 void ls_report_begin(ls_report *r, const ls_run *run)
 {
     *r = (ls_report){ .run = run, .begin_s = ls_clock_s(), .last_bar_s = ls_clock_s() };
@@ -122,13 +129,15 @@ void ls_report_step(ls_ctx *ctx, ls_report *r, double cost, int64_t rows)
 ls_status ls_report_epoch(ls_ctx *ctx, ls_report *r, const ls_history *h)
 {
     const ls_run *run = r->run;
-    int64_t       every = run->log_every ? run->log_every : 1;
-    double        seconds = ls_clock_s() - r->begin_s;
+    int64_t every = run->log_every ? run->log_every : 1;
+    double seconds = ls_clock_s() - r->begin_s;
     clear_bar(r);
     if (every > 0 && h->epoch % every == 0) {
-        ls_printf(ctx, "Epoch %4lld/%lld Cost: %.6f", (long long)h->epoch, (long long)(run->epochs - 1), h->cost);
+        ls_printf(ctx, "Epoch %4lld/%lld Cost: %.6f", (long long)h->epoch,
+                  (long long)(run->epochs - 1), h->cost);
         if (run->validation) ls_printf(ctx, " Validation: %.6f", h->validation_cost);
-        if (run->validation && !isnan(h->validation_accuracy)) ls_printf(ctx, " Accuracy: %.4f", h->validation_accuracy);
+        if (run->validation && !isnan(h->validation_accuracy))
+            ls_printf(ctx, " Accuracy: %.4f", h->validation_accuracy);
         ls_printf(ctx, "\n");
     }
     if (ctx->is_root && run->log_file) return write_log(ctx, r, h, seconds);

@@ -1,8 +1,8 @@
 /* save.c -- checkpoints: save, resume, load.
  *
- * Nothing irreversible before an agreement: all ranks agree that the state is good, the root writes a
- * temporary file, all agree, the root renames it, all agree. Reading: the root looks for the newest
- * sound file, falls back to the next older one and says so, and its values go to all ranks.
+ * Nothing irreversible before an agreement: all ranks agree that the state is good, the root writes
+ * a temporary file, all agree, the root renames it, all agree. Reading: the root looks for the
+ * newest sound file, falls back to the next older one and says so, and its values go to all ranks.
  */
 #include "train/train.h"
 #include <stdio.h>
@@ -14,24 +14,30 @@ const char *ls_run_name(const ls_run *run)
     return run->name ? run->name : "model";
 }
 
-/* ---- save ------------------------------------------------------------------------------------------------ */
-typedef struct temporary { char path[4096]; } temporary;
+/* ---- save
+ * ------------------------------------------------------------------------------------------------
+ */
+typedef struct temporary {
+    char path[4096];
+} temporary;
 
 static void write_temporary(ls_ctx *ctx, const ls_run *run, temporary *t)
 {
     ls_failure f = { 0 };
-    ls_image  *m = ls_image_new(&f);
+    ls_image *m = ls_image_new(&f);
     if (m && !ls_state_write(ctx, run, m, &f))
-        ls_checkpoint_write(m, run->dir, ls_run_name(run), ls_steps_done(run), t->path, sizeof t->path, &f);
+        ls_checkpoint_write(m, run->dir, ls_run_name(run), ls_steps_done(run), t->path,
+                            sizeof t->path, &f);
     ls_image_free(m);
     if (f.status) ls_fail_with(ctx, &f);
 }
 
-/* A run that starts over leaves no checkpoint of the old one behind that a resume might take for its own. */
+/* A run that starts over leaves no checkpoint of the old one behind that a resume might take for
+ * its own. */
 static void remove_old(const ls_run *run, ls_failure *f)
 {
     int64_t count = 0;
-    char  **path = NULL;
+    char **path = NULL;
     if (ls_checkpoint_list(run->dir, ls_run_name(run), &count, &path, f)) return;
     for (int64_t i = 0; i < count; i++) ls_checkpoint_drop(path[i]);
     ls_checkpoint_list_free(count, path);
@@ -39,14 +45,15 @@ static void remove_old(const ls_run *run, ls_failure *f)
 
 static void commit(ls_ctx *ctx, const ls_run *run, const temporary *t)
 {
-    ls_failure   f = { 0 };
+    ls_failure f = { 0 };
     ls_progress *p = ls_progress_of(ctx, run);
-    int64_t      keep = run->keep ? run->keep : 3;
+    int64_t keep = run->keep ? run->keep : 3;
     if (run->fresh && p && !p->removed_old) {
         remove_old(run, &f);
         p->removed_old = true;
     }
-    if (ls_checkpoint_commit(t->path, run->dir, ls_run_name(run), ls_steps_done(run), keep, &f)) ls_fail_with(ctx, &f);
+    if (ls_checkpoint_commit(t->path, run->dir, ls_run_name(run), ls_steps_done(run), keep, &f))
+        ls_fail_with(ctx, &f);
 }
 
 ls_status ls_save(ls_ctx *ctx, const ls_run *run)
@@ -64,23 +71,27 @@ ls_status ls_save(ls_ctx *ctx, const ls_run *run)
     return ls_agree(ctx);
 }
 
-/* ---- resume ------------------------------------------------------------------------------------------------ */
-/* The newest sound checkpoint; older ones where it is damaged, and a line for each that is passed over. */
+/* ---- resume
+ * ------------------------------------------------------------------------------------------------
+ */
+/* The newest sound checkpoint; older ones where it is damaged, and a line for each that is passed
+ * over. */
 static ls_image *open_newest(const char *dir, const char *name, ls_failure *f)
 {
-    int64_t   count = 0;
-    char    **path = NULL;
+    int64_t count = 0;
+    char **path = NULL;
     ls_image *m = NULL;
     ls_failure newest = { 0 };
     if (ls_checkpoint_list(dir, name, &count, &path, f)) return NULL;
     for (int64_t i = 0; i < count && !m; i++) {
-        int64_t    step;
-        uint8_t    digest[32];
+        int64_t step;
+        uint8_t digest[32];
         ls_failure why = { 0 };
         if (!ls_checkpoint_read(path[i], &m, &step, digest, &why)) break;
         m = NULL;
         if (!newest.status) newest = why;
-        fprintf(stderr, "lockstep: %s%s\n", why.text, i + 1 < count ? "; using the one before it" : "");
+        fprintf(stderr, "lockstep: %s%s\n", why.text,
+                i + 1 < count ? "; using the one before it" : "");
     }
     if (count && !m) *f = newest;
     ls_checkpoint_list_free(count, path);
@@ -107,13 +118,13 @@ static ls_status spread(ls_ctx *ctx, const ls_run *run, void *block, size_t byte
 
 bool ls_resume(ls_ctx *ctx, const ls_run *run)
 {
-    void  *block = NULL;
+    void *block = NULL;
     size_t bytes = 0;
     if (!ls_enter(ctx, "ls_resume")) return ls_agree(ctx), false;
     int64_t before = ls_steps_done(run);
     if (ctx->is_root && run->dir) {
         ls_failure f = { 0 };
-        ls_image  *m = open_newest(run->dir, ls_run_name(run), &f);
+        ls_image *m = open_newest(run->dir, ls_run_name(run), &f);
         if (m && ls_state_read(ctx, run, m, &block, &bytes, &f)) bytes = 0;
         ls_image_free(m);
         if (f.status) ls_fail_with(ctx, &f);
@@ -122,13 +133,14 @@ bool ls_resume(ls_ctx *ctx, const ls_run *run)
     return ls_steps_done(run) != before;
 }
 
-/* ---- load: parameters only ------------------------------------------------------------------------------------ */
+/* ---- load: parameters only
+ * ------------------------------------------------------------------------------------ */
 static ls_image *open_path(const char *path, ls_failure *f)
 {
     struct stat s;
-    ls_image   *m = NULL;
-    int64_t     step;
-    uint8_t     digest[32];
+    ls_image *m = NULL;
+    int64_t step;
+    uint8_t digest[32];
     if (stat(path, &s) || !S_ISDIR(s.st_mode)) {
         if (ls_checkpoint_read(path, &m, &step, digest, f)) return NULL;
         return m;
@@ -141,9 +153,9 @@ static ls_image *open_path(const char *path, ls_failure *f)
 static void read_params(ls_ctx *ctx, ls_module *model, const char *path)
 {
     ls_failure f = { 0 };
-    ls_list    p = ls_parameters(model);
-    ls_image  *m = open_path(path, &f);
-    char       name[512];
+    ls_list p = ls_parameters(model);
+    ls_image *m = open_path(path, &f);
+    char name[512];
     for (int64_t i = 0; m && i < p.count && !f.status; i++) {
         snprintf(name, sizeof name, "/model/%s", ls_parameter_name(model, i));
         ls_image_get(m, name, p.at[i]->dtype, p.at[i]->shape, p.at[i]->data, &f);
@@ -159,25 +171,28 @@ ls_status ls_load(ls_ctx *ctx, ls_module *model, const char *path)
     if (ctx->is_root) read_params(ctx, model, path);
     if (ls_agree(ctx)) return ctx->failure.status;
     for (int64_t i = 0; i < p.count; i++)
-        if (ctx->links->broadcast(ctx, p.at[i]->data, (size_t)p.at[i]->count * ls_dtype_bytes(p.at[i]->dtype)))
+        if (ctx->links->broadcast(ctx, p.at[i]->data,
+                                  (size_t)p.at[i]->count * ls_dtype_bytes(p.at[i]->dtype)))
             return ctx->failure.status;
     return ls_agree(ctx);
 }
 
 const char *ls_checkpoint_config(ls_ctx *ctx, const char *path)
 {
-    void  *text = NULL;
+    void *text = NULL;
     size_t bytes = 0;
     if (!ls_enter(ctx, "ls_checkpoint_config")) return ls_agree(ctx), NULL;
     if (ctx->is_root) {
         ls_failure f = { 0 };
-        ls_image  *m = open_path(path, &f);
-        char      *stored = NULL;
+        ls_image *m = open_path(path, &f);
+        char *stored = NULL;
         if (m && !ls_image_get_text(m, "/config", "text", &stored, &f)) {
             bytes = strlen(stored) + 1;
             text = ls_arena_take(&ctx->life, bytes);
             if (text) memcpy(text, stored, bytes);
-            else ls_failure_set(&f, LS_ERR_MEMORY, "no memory for a configuration of %zu bytes", bytes);
+            else
+                ls_failure_set(&f, LS_ERR_MEMORY, "no memory for a configuration of %zu bytes",
+                               bytes);
         }
         ls_memory_free(stored);
         ls_image_free(m);

@@ -1,15 +1,15 @@
 /* start.c -- a context begins and ends: floors are connected here, and only here.
  *
- * comm gives the context its place among the ranks; its functions go into the links through which grad
- * and data speak with other ranks without knowing it. Ending is a fence: all ranks meet, leave with one
- * status, and give it to main() as an exit code.
+ * comm gives the context its place among the ranks; its functions go into the links through which
+ * grad and data speak with other ranks without knowing it. Ending is a fence: all ranks meet, leave
+ * with one status, and give it to main() as an exit code.
  */
 #include "train/train.h"
 #include <stdio.h>
 #include <string.h>
 
-static const ls_links links = { ls_comm_post, ls_comm_agree, ls_comm_any,
-                                ls_comm_broadcast, ls_comm_sums, ls_comm_gather };
+static const ls_links links = { ls_comm_post,      ls_comm_agree, ls_comm_any,
+                                ls_comm_broadcast, ls_comm_sums,  ls_comm_gather };
 
 static void set_options(ls_ctx *ctx, const ls_opts *o)
 {
@@ -24,10 +24,14 @@ static ls_status use_options(ls_ctx *ctx)
     const ls_opts *o = &ctx->opts;
     if (o->dtype != LS_FLOAT32 && o->dtype != LS_FLOAT64)
         return ls_fail(ctx, LS_ERR_ARG, "the type of a context is LS_FLOAT32 or LS_FLOAT64");
-    if (o->leaf_rows < 0) return ls_fail(ctx, LS_ERR_ARG, "leaf_rows is %lld: it must be above 0", (long long)o->leaf_rows);
-    if (!(o->deadline_s > 0)) return ls_fail(ctx, LS_ERR_ARG, "deadline_s is %g: it must be above 0", o->deadline_s);
+    if (o->leaf_rows < 0)
+        return ls_fail(ctx, LS_ERR_ARG, "leaf_rows is %lld: it must be above 0",
+                       (long long)o->leaf_rows);
+    if (!(o->deadline_s > 0))
+        return ls_fail(ctx, LS_ERR_ARG, "deadline_s is %g: it must be above 0", o->deadline_s);
     if (!ls_kernel_check_thread())
-        return ls_fail(ctx, LS_ERR_USE, "this thread does not round to nearest, or flushes small numbers to zero");
+        return ls_fail(ctx, LS_ERR_USE,
+                       "this thread does not round to nearest, or flushes small numbers to zero");
     ctx->kernel = ls_kernel_for(o->dtype, NULL);
     ls_random_seed(&ctx->random, o->seed);
     return LS_OK;
@@ -97,8 +101,12 @@ ls_status ls_clear(ls_ctx *ctx)
     return ls_comm_clear(ctx);
 }
 
-/* ---- bytes of the root to all ------------------------------------------------------------------------ */
-typedef struct shared { ls_owned owned; char bytes[]; } shared;
+/* ---- bytes of the root to all
+ * ------------------------------------------------------------------------ */
+typedef struct shared {
+    ls_owned owned;
+    char bytes[];
+} shared;
 
 static void end_shared(void *self)
 {
@@ -120,12 +128,13 @@ ls_status ls_share_bytes(ls_ctx *ctx, void **data, size_t *bytes)
     return ctx->links->broadcast(ctx, *data, *bytes);
 }
 
-/* ---- versions ------------------------------------------------------------------------------------------ */
+/* ---- versions
+ * ------------------------------------------------------------------------------------------ */
 const char *ls_version_text(void)
 {
     static _Thread_local char text[256];
     const ls_kernel *k = ls_kernel_for(LS_FLOAT32, NULL);
-    snprintf(text, sizeof text, "lockstep %s\n%s\n%s\n%s\nkernels %s, numerics %d\n", LS_VERSION, ls_comm_version(),
-             ls_store_version(), ls_blas_version(), k->isa, LS_NUMERICS);
+    snprintf(text, sizeof text, "lockstep %s\n%s\n%s\n%s\nkernels %s, numerics %d\n", LS_VERSION,
+             ls_comm_version(), ls_store_version(), ls_blas_version(), k->isa, LS_NUMERICS);
     return text;
 }

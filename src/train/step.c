@@ -5,8 +5,8 @@
  *   grad     backward; every rank's rows, added in the tree (the gradients, whole)
  *   optim    the update                                    (the parameters)
  *
- * The next step ends what this one has made. An error on any rank ends the step, and the loop around
- * it, on all.
+ * The next step ends what this one has made. An error on any rank ends the step, and the loop
+ * around it, on all.
  */
 #include "train/train.h"
 #include <math.h>
@@ -22,7 +22,7 @@ static double lap(double *from)
 bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_phases *phases)
 {
     ls_tensor *x, *y;
-    double     clock = ls_clock_s();
+    double clock = ls_clock_s();
 
     if (!ls_next(run->data, &x, &y)) return false;
     phases->read += lap(&clock);
@@ -40,8 +40,9 @@ bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_pha
     *cost = ls_item(loss);
     *rows = ls_dim(x, 0);
     if (!ctx->failure.status && !isfinite(*cost))
-        ls_fail(ctx, LS_ERR_NUMERIC, "the cost is %g in step %lld: a smaller learning rate, or data without such "
-                                     "values, may help",
+        ls_fail(ctx, LS_ERR_NUMERIC,
+                "the cost is %g in step %lld: a smaller learning rate, or data without such "
+                "values, may help",
                 *cost, (long long)ls_steps_done(run) - 1);
     return true;
 }

@@ -1,5 +1,6 @@
-/* test_ops.c -- walks the list of operations: each has cases, and each passes ls_op_check() on all of
- * them: finite differences with whole inputs and with parts, rows that do not depend on neighbours. */
+/* test_ops.c -- walks the list of operations: each has cases, and each passes ls_op_check() on all
+ * of them: finite differences with whole inputs and with parts, rows that do not depend on
+ * neighbours. */
 #include "ops/ops.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -11,7 +12,7 @@
 ParameterizedTestParameters(ops, table)
 {
     static int number[256];
-    size_t     count = 0;
+    size_t count = 0;
     for (; ls_ops[count]; count++) number[count] = (int)count;
     return cr_make_param_array(int, number, count, NULL);
 }
@@ -19,7 +20,7 @@ ParameterizedTestParameters(ops, table)
 ParameterizedTest(const int *number, ops, table)
 {
     const ls_op *op = ls_ops[*number];
-    ls_ctx      *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64, .leaf_rows = 3 });
+    ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64, .leaf_rows = 3 });
     cr_assert(op->cases != NULL, "%s has no cases", op->name);
     ls_op_check(ctx, op);
     cr_assert(eq(int, ls_error(ctx), LS_OK), "%s: %s", op->name, ls_error_text(ctx));
@@ -40,7 +41,7 @@ static void forward_copy(const ls_node *n)
 /* Rows that look at their neighbours must be found. */
 static void forward_mixing(const ls_node *n)
 {
-    double       *out = n->out.data;
+    double *out = n->out.data;
     const double *x = n->in[0].data;
     for (int64_t i = 0; i < n->out.count; i++) out[i] = x[i] + (i > n->out.shape.dim[1] ? x[0] : 0);
 }
@@ -49,9 +50,14 @@ static const ls_shape cases[][LS_MAX_IN] = { { { 2, { 5, 3 } } }, LS_LAST_CASE }
 
 Test(ops, wrong_gradient_is_found)
 {
-    const ls_op op = { .name = "wrong", .n_in = 1, .rows = LS_ROWS_ALONE, .shape = ls_shape_same,
-                       .forward = forward_copy, .backward = backward_wrong, .cases = cases };
-    ls_ctx     *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64 });
+    const ls_op op = { .name = "wrong",
+                       .n_in = 1,
+                       .rows = LS_ROWS_ALONE,
+                       .shape = ls_shape_same,
+                       .forward = forward_copy,
+                       .backward = backward_wrong,
+                       .cases = cases };
+    ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64 });
     cr_assert(eq(int, ls_op_check(ctx, &op), LS_ERR_NUMERIC));
     cr_assert(strstr(ls_error_text(ctx), "differences") != NULL, "%s", ls_error_text(ctx));
     ls_finish(ctx);
@@ -59,16 +65,22 @@ Test(ops, wrong_gradient_is_found)
 
 Test(ops, mixed_rows_are_found)
 {
-    const ls_op op = { .name = "mixing", .n_in = 1, .rows = LS_ROWS_ALONE, .shape = ls_shape_same,
-                       .forward = forward_mixing, .cases = cases };
-    ls_ctx     *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64 });
+    const ls_op op = { .name = "mixing",
+                       .n_in = 1,
+                       .rows = LS_ROWS_ALONE,
+                       .shape = ls_shape_same,
+                       .forward = forward_mixing,
+                       .cases = cases };
+    ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64 });
     cr_assert(eq(int, ls_op_check(ctx, &op), LS_ERR_NUMERIC));
     cr_assert(strstr(ls_error_text(ctx), "alone") != NULL, "%s", ls_error_text(ctx));
     ls_finish(ctx);
 }
 
 /* pow has forms of its own for some exponents. */
-typedef struct power { double c; } power;
+typedef struct power {
+    double c;
+} power;
 
 static ls_tensor *raise(void *self, ls_list in)
 {
@@ -79,9 +91,9 @@ Test(ops, pow_exponents)
 {
     static const double exponents[] = { -2, -1, -0.5, 0, 0.5, 1, 2, 3, 2.5 };
     for (size_t i = 0; i < sizeof exponents / sizeof *exponents; i++) {
-        ls_ctx    *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64 });
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64 });
         ls_tensor *x = ls_requires_grad(ls_uniform_(ls_zeros(ctx, LS_SHAPE(7)), 0.3, 3));
-        power      p = { exponents[i] };
+        power p = { exponents[i] };
         ls_gradcheck(ctx, raise, &p, LS_LIST(x));
         cr_assert(eq(int, ls_error(ctx), LS_OK), "pow %g: %s", exponents[i], ls_error_text(ctx));
         ls_finish(ctx);
@@ -96,7 +108,7 @@ static ls_tensor *there_and_back(void *self, ls_list in)
 
 Test(ops, whole)
 {
-    ls_ctx    *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64, .leaf_rows = 2 });
+    ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64, .leaf_rows = 2 });
     ls_tensor *x = ls_requires_grad(ls_randn(ctx, LS_SHAPE(7, 2)));
     ls_gradcheck(ctx, there_and_back, ctx, LS_LIST(x));
     cr_assert(eq(int, ls_error(ctx), LS_OK), "%s", ls_error_text(ctx));

@@ -1,5 +1,5 @@
-/* misuse.c -- programs that are wrong on purpose, or leave early, or forget: each must end well, with one
- * line that names the place, the same exit code on all ranks, and no rank that hangs.
+/* misuse.c -- programs that are wrong on purpose, or leave early, or forget: each must end well,
+ * with one line that names the place, the same exit code on all ranks, and no rank that hangs.
  *
  *   misuse JOB [RANK]      RANK: the one that fails, where the job has one
  */
@@ -18,7 +18,8 @@ static int my_rank(void)
 /* A collective call under ls_is_root(). */
 static void root_only_backward(ls_ctx *ctx)
 {
-    ls_tensor *x = ls_split_rows(ls_full(ctx, LS_SHAPE(100, 2), 1)), *w = ls_requires_grad(ls_zeros(ctx, LS_SHAPE(2, 1)));
+    ls_tensor *x = ls_split_rows(ls_full(ctx, LS_SHAPE(100, 2), 1)),
+              *w = ls_requires_grad(ls_zeros(ctx, LS_SHAPE(2, 1)));
     for (int i = 0; i < 10 && ls_step_begin(ctx); i++) {
         ls_tensor *loss = ls_mean(ls_matmul(x, w));
         if (ls_is_root(ctx)) ls_backward(ctx, loss);
@@ -28,7 +29,8 @@ static void root_only_backward(ls_ctx *ctx)
 /* Checks every result and leaves the loop on the failing rank alone. */
 static void early_break(ls_ctx *ctx, int failing)
 {
-    ls_tensor *x = ls_split_rows(ls_full(ctx, LS_SHAPE(100, 2), 1)), *w = ls_requires_grad(ls_zeros(ctx, LS_SHAPE(2, 1)));
+    ls_tensor *x = ls_split_rows(ls_full(ctx, LS_SHAPE(100, 2), 1)),
+              *w = ls_requires_grad(ls_zeros(ctx, LS_SHAPE(2, 1)));
     for (int i = 0; i < 10 && ls_step_begin(ctx); i++) {
         if (i == 4 && my_rank() == failing) ls_fail(ctx, LS_ERR_DATA, "row 12 is not to be read");
         ls_tensor *loss = ls_mean(ls_matmul(x, w));
@@ -48,20 +50,25 @@ static int item(void *self, int64_t i, void *x, void *y)
 /* Row 77 of 100 cannot be read: one rank knows, all end. The loop over epochs has no other end. */
 static void one_row_bad(ls_ctx *ctx)
 {
-    ls_dataset *d = ls_dataset_new(ctx, &(ls_dataset_def){ .name = "numbers", .rows = 100, .item = item,
-                                                           .x.shape = LS_SHAPE(1), .y.shape = LS_SHAPE(1) });
-    ls_loader  *data = ls_loader_new(ctx, d, &(ls_loader_opts){ .batch_size = 64, .shuffle = true });
-    ls_module  *m = ls_linear_new(ctx, 1, 1);
-    ls_tensor  *x, *y;
+    ls_dataset *d = ls_dataset_new(ctx, &(ls_dataset_def){ .name = "numbers",
+                                                           .rows = 100,
+                                                           .item = item,
+                                                           .x.shape = LS_SHAPE(1),
+                                                           .y.shape = LS_SHAPE(1) });
+    ls_loader *data = ls_loader_new(ctx, d, &(ls_loader_opts){ .batch_size = 64, .shuffle = true });
+    ls_module *m = ls_linear_new(ctx, 1, 1);
+    ls_tensor *x, *y;
     while (ls_loader_epoch(data) < 1000000)
         while (ls_next(data, &x, &y)) ls_backward(ctx, ls_mse_loss(ls_forward(m, x), y));
 }
 
-/* A parameter used three times, once through a whole intermediate: bits must not depend on ranks. */
+/* A parameter used three times, once through a whole intermediate: bits must not depend on ranks.
+ */
 static void shared_weight(ls_ctx *ctx)
 {
     ls_manual_seed(ctx, 3);
-    ls_tensor *x = ls_split_rows(ls_randn(ctx, LS_SHAPE(1003, 4))), *y = ls_split_rows(ls_randn(ctx, LS_SHAPE(1003, 4)));
+    ls_tensor *x = ls_split_rows(ls_randn(ctx, LS_SHAPE(1003, 4))),
+              *y = ls_split_rows(ls_randn(ctx, LS_SHAPE(1003, 4)));
     ls_tensor *w = ls_requires_grad(ls_randn(ctx, LS_SHAPE(4, 4)));
     for (int i = 0; i < 20 && ls_step_begin(ctx); i++) {
         ls_tensor *h = ls_tanh(ls_matmul(ls_tanh(ls_matmul(x, w)), w));
@@ -73,18 +80,21 @@ static void shared_weight(ls_ctx *ctx)
             LS_NO_GRAD(ctx);
             ls_add_(w, ls_grad(w), -0.1);
         }
-        ls_printf(ctx, "%.9g %.9g %.9g\n", ls_item(loss), ls_at(ls_grad(w), 3), ls_at(ls_grad(w), 9));
+        ls_printf(ctx, "%.9g %.9g %.9g\n", ls_item(loss), ls_at(ls_grad(w), 3),
+                  ls_at(ls_grad(w), 9));
     }
     ls_print(w);
 }
 
-/* Forgotten ls_step_begin(), a result kept past the loop, a scope open at the end, forgotten frees. */
+/* Forgotten ls_step_begin(), a result kept past the loop, a scope open at the end, forgotten frees.
+ */
 static int two_models(ls_ctx *ctx)
 {
-    ls_tensor *x = ls_tensor_of(ctx, LS_SHAPE(3, 1), 1, 2, 3), *noise = ls_randn(ctx, LS_SHAPE(3, 1));
+    ls_tensor *x = ls_tensor_of(ctx, LS_SHAPE(3, 1), 1, 2, 3),
+              *noise = ls_randn(ctx, LS_SHAPE(3, 1));
     ls_tensor *y = ls_add(ls_add_scalar(ls_mul_scalar(x, 2), 3), noise);
     ls_module *m = ls_linear_new(ctx, 1, 1);
-    ls_optim  *o = ls_sgd_new(ctx, ls_parameters(m), &(ls_sgd_opts){ .lr = 0.01 });
+    ls_optim *o = ls_sgd_new(ctx, ls_parameters(m), &(ls_sgd_opts){ .lr = 0.01 });
     ls_tensor *cost = NULL;
     for (int i = 0; i < 100; i++) {
         if (i >= 50) ls_step_begin(ctx);
@@ -133,8 +143,8 @@ static void clear_and_go_on(ls_ctx *ctx, int failing)
 int main(int argc, char **argv)
 {
     const char *job = argc > 1 ? argv[1] : "";
-    int         failing = argc > 2 ? atoi(argv[2]) : 0;
-    ls_ctx     *ctx = ls_start(&(ls_opts){ .deadline_s = 5 });
+    int failing = argc > 2 ? atoi(argv[2]) : 0;
+    ls_ctx *ctx = ls_start(&(ls_opts){ .deadline_s = 5 });
     if (!strcmp(job, "root_only_backward")) root_only_backward(ctx);
     else if (!strcmp(job, "early_break")) early_break(ctx, failing);
     else if (!strcmp(job, "one_row_bad")) one_row_bad(ctx);

@@ -1,6 +1,6 @@
-/* tutorials.c -- the trainings of the PyTorch tutorials, on as many ranks as there are. Prints, a step a
- * line, the cost before the update and the parameters after it, with all digits of a float32: the test
- * compares that with what the tutorials' arithmetic gives (tests/data/tutorials).
+/* tutorials.c -- the trainings of the PyTorch tutorials, on as many ranks as there are. Prints, a
+ * step a line, the cost before the update and the parameters after it, with all digits of a
+ * float32: the test compares that with what the tutorials' arithmetic gives (tests/data/tutorials).
  *
  *   tutorials RUN [LEAF_ROWS]
  */
@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
 
 static void print_params(ls_ctx *ctx, ls_list params)
 {
@@ -44,9 +43,10 @@ static ls_tensor *parameter(ls_ctx *ctx, ls_shape shape)
 
 static void simple(ls_ctx *ctx)
 {
-    ls_tensor *x = part(ctx, 3, 1, (const double[]){ 1, 2, 3 }), *y = part(ctx, 3, 1, (const double[]){ 2, 4, 6 });
+    ls_tensor *x = part(ctx, 3, 1, (const double[]){ 1, 2, 3 }),
+              *y = part(ctx, 3, 1, (const double[]){ 2, 4, 6 });
     ls_tensor *w = parameter(ctx, LS_SHAPE(1)), *b = parameter(ctx, LS_SHAPE(1));
-    ls_optim  *o = ls_sgd_new(ctx, LS_LIST(w, b), &(ls_sgd_opts){ .lr = 0.01 });
+    ls_optim *o = ls_sgd_new(ctx, LS_LIST(w, b), &(ls_sgd_opts){ .lr = 0.01 });
     ls_printf(ctx, "epoch,cost,W,b\n");
     for (int64_t epoch = 0; epoch < 2000 && ls_step_begin(ctx); epoch++)
         step(ctx, o, LS_LIST(w, b), ls_mean(ls_pow(ls_sub(ls_add(ls_mul(x, w), b), y), 2)), epoch);
@@ -54,14 +54,14 @@ static void simple(ls_ctx *ctx)
 
 static void multiple(ls_ctx *ctx)
 {
-    double     column[3][5];
+    double column[3][5];
     ls_tensor *x[3], *w[4], *y = part(ctx, 5, 1, scores_y);
     for (int i = 0; i < 3; i++) {
         for (int r = 0; r < 5; r++) column[i][r] = scores_x[3 * r + i];
         x[i] = part(ctx, 5, 1, column[i]);
     }
     for (int i = 0; i < 4; i++) w[i] = parameter(ctx, LS_SHAPE(1));
-    ls_list   params = { 4, w };
+    ls_list params = { 4, w };
     ls_optim *o = ls_sgd_new(ctx, params, &(ls_sgd_opts){ .lr = 1e-5 });
     ls_printf(ctx, "epoch,cost,w1,w2,w3,b\n");
     for (int64_t epoch = 0; epoch < 1001 && ls_step_begin(ctx); epoch++) {
@@ -77,18 +77,19 @@ static void matmul(ls_ctx *ctx)
     values[8] = 80;
     ls_tensor *x = part(ctx, 5, 3, values), *y = part(ctx, 5, 1, scores_y);
     ls_tensor *w = parameter(ctx, LS_SHAPE(3, 1)), *b = parameter(ctx, LS_SHAPE(1));
-    ls_optim  *o = ls_sgd_new(ctx, LS_LIST(w, b), &(ls_sgd_opts){ .lr = 1e-5 });
+    ls_optim *o = ls_sgd_new(ctx, LS_LIST(w, b), &(ls_sgd_opts){ .lr = 1e-5 });
     ls_printf(ctx, "epoch,cost,W0,W1,W2,b\n");
     for (int64_t epoch = 0; epoch < 21 && ls_step_begin(ctx); epoch++)
-        step(ctx, o, LS_LIST(w, b), ls_mean(ls_pow(ls_sub(ls_add(ls_matmul(x, w), b), y), 2)), epoch);
+        step(ctx, o, LS_LIST(w, b), ls_mean(ls_pow(ls_sub(ls_add(ls_matmul(x, w), b), y), 2)),
+             epoch);
 }
 
-static void linear(ls_ctx *ctx, int64_t rows, int64_t columns, const double *x_values, const double *y_values,
-                   double lr)
+static void linear(ls_ctx *ctx, int64_t rows, int64_t columns, const double *x_values,
+                   const double *y_values, double lr)
 {
     ls_tensor *x = part(ctx, rows, columns, x_values), *y = part(ctx, rows, 1, y_values);
     ls_module *m = ls_linear_new(ctx, columns, 1);
-    ls_optim  *o = ls_sgd_new(ctx, ls_parameters(m), &(ls_sgd_opts){ .lr = lr });
+    ls_optim *o = ls_sgd_new(ctx, ls_parameters(m), &(ls_sgd_opts){ .lr = lr });
     ls_printf(ctx, columns == 1 ? "epoch,cost,W,b\n" : "epoch,cost,W0,W1,W2,b\n");
     for (int64_t epoch = 0; epoch < 2001 && ls_step_begin(ctx); epoch++)
         step(ctx, o, ls_parameters(m), ls_mse_loss(ls_forward(m, x), y), epoch);
@@ -104,14 +105,17 @@ static int item(void *self, int64_t i, void *x, void *y)
 
 static void batches(ls_ctx *ctx, bool custom, int64_t words, int64_t epochs)
 {
-    ls_dataset_def def = { .name = "scores", .rows = 5, .item = item, .x.shape = LS_SHAPE(3), .y.shape = LS_SHAPE(1) };
-    ls_dataset    *d = custom ? ls_dataset_new(ctx, &def)
-                              : ls_tensor_dataset(ctx, ls_tensor_new(ctx, LS_SHAPE(5, 3), 15, scores_x),
-                                                  ls_tensor_new(ctx, LS_SHAPE(5, 1), 5, scores_y));
-    ls_loader     *data = ls_loader_new(ctx, d, &(ls_loader_opts){ .batch_size = 2, .shuffle = true });
+    ls_dataset_def def = {
+        .name = "scores", .rows = 5, .item = item, .x.shape = LS_SHAPE(3), .y.shape = LS_SHAPE(1)
+    };
+    ls_dataset *d = custom
+                        ? ls_dataset_new(ctx, &def)
+                        : ls_tensor_dataset(ctx, ls_tensor_new(ctx, LS_SHAPE(5, 3), 15, scores_x),
+                                            ls_tensor_new(ctx, LS_SHAPE(5, 1), 5, scores_y));
+    ls_loader *data = ls_loader_new(ctx, d, &(ls_loader_opts){ .batch_size = 2, .shuffle = true });
     ls_rand(ctx, LS_SHAPE(words)); /* what the notebook had drawn before */
     ls_module *m = ls_linear_new(ctx, 3, 1);
-    ls_optim  *o = ls_sgd_new(ctx, ls_parameters(m), &(ls_sgd_opts){ .lr = 1e-5 });
+    ls_optim *o = ls_sgd_new(ctx, ls_parameters(m), &(ls_sgd_opts){ .lr = 1e-5 });
     ls_tensor *x, *y;
     ls_printf(ctx, "epoch,batch,cost,W0,W1,W2,b\n");
     while (ls_loader_epoch(data) < epochs)
@@ -125,8 +129,8 @@ static void batches(ls_ctx *ctx, bool custom, int64_t words, int64_t epochs)
 int main(int argc, char **argv)
 {
     const char *run = argc > 1 ? argv[1] : "";
-    int64_t     leaf_rows = argc > 2 ? atoll(argv[2]) : 0;
-    ls_ctx     *ctx = ls_start(&(ls_opts){ .seed = 1, .leaf_rows = leaf_rows });
+    int64_t leaf_rows = argc > 2 ? atoll(argv[2]) : 0;
+    ls_ctx *ctx = ls_start(&(ls_opts){ .seed = 1, .leaf_rows = leaf_rows });
     const double x3[] = { 1, 2, 3 }, y246[] = { 2, 4, 6 }, y247[] = { 2, 4, 7 };
     if (!strcmp(run, "simple")) simple(ctx);
     else if (!strcmp(run, "multiple")) multiple(ctx);
