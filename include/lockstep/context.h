@@ -6,12 +6,11 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-#define LS_API        __attribute__((visibility("default")))
+#define LS_API __attribute__((visibility("default")))
 #define LS_COLLECTIVE LS_API /* waits for the other ranks; the context comes first */
-#define LS_VERSION    "0.1.0"
+#define LS_VERSION "0.1.0"
 
-/* ---- status: name, exit code of the process, text ---------------------------------------------
- */
+/* ---- status: name, exit code of the process, text -------------------------------------------- */
 #define LS_STATUS_MAP(X)                                                                           \
     X(ARG, 64, "an argument is out of range")                                                      \
     X(SHAPE, 70, "shapes do not fit")                                                              \
@@ -35,16 +34,15 @@ typedef enum ls_status {
 } ls_status;
 LS_API int ls_exit_code(ls_status status); /* 0 for LS_OK */
 
-/* ---- context ----------------------------------------------------------------------------------
- */
-typedef struct ls_ctx ls_ctx;
+/* ---- context --------------------------------------------------------------------------------- */
+typedef struct ls_ctx    ls_ctx;
 typedef struct ls_tensor ls_tensor;
 typedef enum ls_dtype { LS_FLOAT32 = 0, LS_FLOAT64, LS_INT64 } ls_dtype;
 typedef struct ls_opts {
-    uint64_t seed;     /* as torch.manual_seed(); random numbers never depend on the rank */
-    ls_dtype dtype;    /* of every floating tensor: LS_FLOAT32 or LS_FLOAT64 */
-    int64_t leaf_rows; /* rows of a batch that are summed in one go; 0: 32. Part of the result */
-    double deadline_s; /* longest wait for another rank; 0: 600 */
+    uint64_t seed;       /* as torch.manual_seed(); random numbers never depend on the rank */
+    ls_dtype dtype;      /* of every floating tensor: LS_FLOAT32 or LS_FLOAT64 */
+    int64_t  leaf_rows;  /* rows of a batch that are summed in one go; 0: 32. Part of the result */
+    double   deadline_s; /* longest wait for another rank; 0: 600 */
 } ls_opts;
 
 /* Starts lockstep on all ranks of MPI_COMM_WORLD, and MPI itself if nobody has.
@@ -66,18 +64,17 @@ LS_COLLECTIVE int ls_finish(ls_ctx *ctx);
  * root reads, say. Nothing may have been made from ctx yet (USE). */
 LS_COLLECTIVE ls_status ls_configure(ls_ctx *ctx, const ls_opts *o);
 
-LS_COLLECTIVE ls_status
-ls_clear(ls_ctx *ctx); /* forgets the error; then ls_resume() or start anew */
+LS_COLLECTIVE ls_status ls_clear(ls_ctx *ctx); /* forgets the error; then ls_resume() or start anew */
 LS_COLLECTIVE bool ls_any(ls_ctx *ctx, bool mine); /* true if any rank says so: clocks, own files */
 
 /* The root's bytes to all ranks. On the root data and bytes are given; elsewhere they are set, to
  * memory that lives until ls_finish(). */
 LS_COLLECTIVE ls_status ls_share_bytes(ls_ctx *ctx, void **data, size_t *bytes);
 
-LS_API ls_status ls_error(const ls_ctx *ctx);        /* LS_OK while all is well */
+LS_API ls_status   ls_error(const ls_ctx *ctx);      /* LS_OK while all is well */
 LS_API const char *ls_error_text(const ls_ctx *ctx); /* rank, cause, path, advice; "" if none */
-LS_API bool ls_is_root(const ls_ctx *ctx);
-LS_API void ls_manual_seed(ls_ctx *ctx, uint64_t seed);
+LS_API bool        ls_is_root(const ls_ctx *ctx);
+LS_API void        ls_manual_seed(ls_ctx *ctx, uint64_t seed);
 
 /* Reports an error of the program's own, as the library would. Returns status.
  * Calls  local: other ranks learn of it at their next wait */
@@ -89,8 +86,8 @@ LS_API void ls_printf(const ls_ctx *ctx, const char *form, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Begins a step: ends the results of the step before. False on all ranks after an error, so that it
- * can stand in a loop condition. Loops over ls_next() need none. A loop without it is right too,
- * but keeps its results until ls_finish(). */
+ * can stand in a loop condition. Loops over ls_next() need none. A loop without it is right too, but
+ * keeps its results until ls_finish(). */
 LS_API bool ls_step_begin(ls_ctx *ctx);
 
 /* One line a library: lockstep, MPI, HDF5, OpenBLAS with its core, and the kernels in use.

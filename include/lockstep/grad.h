@@ -15,17 +15,14 @@ LS_API ls_tensor *ls_requires_grad(ls_tensor *t); /* marks t as a parameter and 
 LS_COLLECTIVE ls_status ls_backward(ls_ctx *ctx, ls_tensor *loss);
 
 LS_API ls_tensor *ls_grad(const ls_tensor *t); /* borrowed; NULL before the first ls_backward() */
-LS_API void ls_zero_grad(ls_list params);
+LS_API void       ls_zero_grad(ls_list params);
 
 /* From here to the end of the enclosing block nothing is recorded; break, return and even
  * return ls_finish(ctx) are fine: the context knows its open scopes and lets go of them. */
-#define LS_NO_GRAD(ctx)                                                                            \
-    ls_scope ls_no_grad_ __attribute__((cleanup(ls_no_grad_end))) = { NULL, NULL };                \
+#define LS_NO_GRAD(ctx)                                                             \
+    ls_scope ls_no_grad_ __attribute__((cleanup(ls_no_grad_end))) = { NULL, NULL }; \
     ls_no_grad_begin(&ls_no_grad_, ctx)
-typedef struct ls_scope {
-    ls_ctx *ctx;
-    struct ls_scope *outer;
-} ls_scope;
+typedef struct ls_scope { ls_ctx *ctx; struct ls_scope *outer; } ls_scope;
 LS_API void ls_no_grad_begin(ls_scope *s, ls_ctx *ctx);
 LS_API void ls_no_grad_end(ls_scope *s);
 #ifdef __cplusplus

@@ -3,8 +3,8 @@
  * Write the program as for one machine. Two kinds of tensors make it run on many:
  *
  *   whole   every rank holds all of it, bit for bit: what you create, parameters, costs, gradients.
- *   part    its first axis is a batch; every rank holds some of the rows, perhaps none. Loaders
- * hand out parts, and what is computed row by row from a part is a part again.
+ *   part    its first axis is a batch; every rank holds some of the rows, perhaps none. Loaders hand
+ *           out parts, and what is computed row by row from a part is a part again.
  *
  * Shapes are always those of the whole: x from a loader with batch_size 256 is [256, D] on every
  * rank. A sum over the batch axis (mean, a loss, the gradient of a weight) is taken over all ranks'

@@ -14,18 +14,15 @@ typedef struct ls_optim ls_optim;
  * Errors  ARG: lr not above 0, a negative setting, nesterov without momentum or with dampening,
  *         no parameters, or one that does not require gradients
  * Source  torch.optim.SGD */
-typedef struct ls_sgd_opts {
-    double lr, momentum, dampening, weight_decay;
-    bool nesterov;
-} ls_sgd_opts;
+typedef struct ls_sgd_opts { double lr, momentum, dampening, weight_decay; bool nesterov; } ls_sgd_opts;
 LS_API ls_optim *ls_sgd_new(ls_ctx *ctx, ls_list params, const ls_sgd_opts *o);
 
-LS_API void ls_optim_zero_grad(ls_optim *o);
+LS_API void      ls_optim_zero_grad(ls_optim *o);
 /* One update from the gradients; parameters without a gradient stay. */
 LS_COLLECTIVE ls_status ls_optim_step(ls_ctx *ctx, ls_optim *o);
-LS_API double ls_optim_lr(const ls_optim *o);
-LS_API void ls_optim_set_lr(ls_optim *o, double lr);
-LS_API void ls_optim_free(ls_optim *o);
+LS_API double    ls_optim_lr(const ls_optim *o);
+LS_API void      ls_optim_set_lr(ls_optim *o, double lr);
+LS_API void      ls_optim_free(ls_optim *o);
 #ifdef __cplusplus
 }
 #endif

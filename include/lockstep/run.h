@@ -9,33 +9,29 @@ extern "C" {
 typedef ls_tensor *ls_loss_fn(ls_tensor *pred, ls_tensor *target);
 
 typedef struct ls_run {
-    const char *name; /* stem of the checkpoint files; NULL: "model" */
-    ls_module *model;
+    const char *name;              /* stem of the checkpoint files; NULL: "model" */
+    ls_module  *model;
     ls_loss_fn *loss;
-    ls_optim *optim;
-    ls_loader *data, *validation; /* validation: or NULL */
-    int64_t epochs, log_every;    /* log_every: epochs between cost lines; 0: 1; negative: none */
-    const char *dir;              /* of checkpoints; NULL: none */
-    int64_t save_every, keep;     /* epochs; 0: only at the end, and 3 */
-    int64_t save_every_steps;     /* steps; 0: none between epochs */
-    int64_t stop_after;           /* ends with STOPPED after so many steps of this call; 0: never */
-    const char *log_file;         /* JSON lines; NULL: none */
-    const char *config;           /* kept in checkpoints; NULL: worked out from the objects */
-    bool fresh;                   /* ls_fit() does not resume */
-    bool progress;                /* a bar on stderr, where that is a terminal */
+    ls_optim   *optim;
+    ls_loader  *data, *validation; /* validation: or NULL */
+    int64_t     epochs, log_every; /* log_every: epochs between cost lines; 0: 1; negative: none */
+    const char *dir;               /* of checkpoints; NULL: none */
+    int64_t     save_every, keep;  /* epochs; 0: only at the end, and 3 */
+    int64_t     save_every_steps;  /* steps; 0: none between epochs */
+    int64_t     stop_after;        /* ends with STOPPED after so many steps of this call; 0: never */
+    const char *log_file;          /* JSON lines; NULL: none */
+    const char *config;            /* kept in checkpoints; NULL: worked out from the objects */
+    bool        fresh;             /* ls_fit() does not resume */
+    bool        progress;          /* a bar on stderr, where that is a terminal */
 } ls_run;
 
-typedef struct ls_score {
-    double cost, accuracy;
-    int64_t rows;
-} ls_score; /* accuracy: NaN unless classes */
+typedef struct ls_score { double cost, accuracy; int64_t rows; } ls_score; /* accuracy: NaN unless classes */
 
 LS_COLLECTIVE ls_status ls_fit(ls_ctx *ctx, const ls_run *run); /* resumes, trains, logs, saves */
-LS_COLLECTIVE ls_status ls_fit_step(ls_ctx *ctx, const ls_run *run,
-                                    double *cost); /* one batch of it */
+LS_COLLECTIVE ls_status ls_fit_step(ls_ctx *ctx, const ls_run *run, double *cost); /* one batch of it */
 LS_COLLECTIVE ls_status ls_evaluate(ls_ctx *ctx, const ls_run *run, ls_loader *on, ls_score *out);
 LS_COLLECTIVE ls_status ls_save(ls_ctx *ctx, const ls_run *run);
-LS_COLLECTIVE bool ls_resume(ls_ctx *ctx, const ls_run *run); /* newest sound one; false: none */
+LS_COLLECTIVE bool      ls_resume(ls_ctx *ctx, const ls_run *run); /* newest sound one; false: none */
 /* Parameters only. path: a checkpoint, or a directory of them: the newest sound one. */
 LS_COLLECTIVE ls_status ls_load(ls_ctx *ctx, ls_module *m, const char *path);
 

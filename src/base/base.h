@@ -9,86 +9,65 @@
 #include "lockstep/lockstep.h"
 #include <stdarg.h>
 
-#define LS_LEAF_ROWS_DEFAULT  32
+#define LS_LEAF_ROWS_DEFAULT 32
 #define LS_DEADLINE_DEFAULT_S 600.0
-#define LS_NUMERICS           1 /* the arithmetic that stored results depend on */
+#define LS_NUMERICS 1 /* the arithmetic that stored results depend on */
 
-/* ---- failures: an error by value
- * ------------------------------------------------------------------- For code that must not write
- * the context (other threads, floors without one). The first one stays. */
-typedef struct ls_failure {
-    ls_status status;
-    char text[496];
-} ls_failure;
+/* ---- failures: an error by value ----------------------------------------------------------------
+ * For code that must not write the context (other threads, floors without one). The first one stays. */
+typedef struct ls_failure { ls_status status; char text[496]; } ls_failure;
 ls_status ls_failure_set(ls_failure *f, ls_status status, const char *form, ...)
     __attribute__((format(printf, 3, 4)));
 ls_status ls_failure_set_v(ls_failure *f, ls_status status, const char *form, va_list args);
 const char *ls_status_text(ls_status status);
 
-/* ---- memory
- * ---------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 /* 64-byte aligned, zeroed; counted. NULL without memory (the caller reports what it was for). */
-void *ls_memory_new(size_t bytes);
-void ls_memory_free(void *p);
+void  *ls_memory_new(size_t bytes);
+void   ls_memory_free(void *p);
 size_t ls_memory_live(void);  /* allocations not yet freed: for tests */
 size_t ls_memory_calls(void); /* allocations so far: for tests */
 /* For the context: fails it with MEMORY, naming what needed how much. */
 void *ls_new(ls_ctx *ctx, size_t bytes, const char *what);
 
-/* Bump allocation; everything ends together. A reset joins the blocks, so that the same amount
- * again needs no allocation. */
-typedef struct ls_arena {
-    struct ls_block *blocks;
-    size_t used, peak;
-} ls_arena;
-void *ls_arena_take(ls_arena *a,
-                    size_t bytes); /* 64-byte aligned, not zeroed; NULL without memory */
-void ls_arena_reset(ls_arena *a);
-void ls_arena_free(ls_arena *a);
+/* Bump allocation; everything ends together. A reset joins the blocks, so that the same amount again
+ * needs no allocation. */
+typedef struct ls_arena { struct ls_block *blocks; size_t used, peak; } ls_arena;
+void *ls_arena_take(ls_arena *a, size_t bytes); /* 64-byte aligned, not zeroed; NULL without memory */
+void  ls_arena_reset(ls_arena *a);
+void  ls_arena_free(ls_arena *a);
 
-/* ---- random numbers: mt19937 as PyTorch uses it
- * ------------------------------------------------------ */
+/* ---- random numbers: mt19937 as PyTorch uses it ---------------------------------------------- */
 typedef struct ls_random {
     uint32_t word[624];
-    uint32_t position;   /* of the next unread word; 624: refresh first */
-    uint32_t has_normal; /* a second normal of the scalar path is waiting */
-    double next_normal;
+    uint32_t position;    /* of the next unread word; 624: refresh first */
+    uint32_t has_normal;  /* a second normal of the scalar path is waiting */
+    double   next_normal;
 } ls_random;
-void ls_random_seed(ls_random *r, uint64_t seed); /* the low 32 bits count, as in PyTorch */
+void     ls_random_seed(ls_random *r, uint64_t seed); /* the low 32 bits count, as in PyTorch */
 uint32_t ls_random_word(ls_random *r);
 uint64_t ls_random_word64(ls_random *r); /* the first word is the high half */
 /* count values in memory order, in type float32 or float64. */
-void ls_random_uniform(ls_random *r, ls_dtype type, int64_t count, void *out, double from,
-                       double to);
-void ls_random_normal(ls_random *r, ls_dtype type, int64_t count, void *out, double mean,
-                      double deviation);
+void ls_random_uniform(ls_random *r, ls_dtype type, int64_t count, void *out, double from, double to);
+void ls_random_normal(ls_random *r, ls_dtype type, int64_t count, void *out, double mean, double deviation);
 void ls_random_permutation(ls_random *r, int64_t count, int64_t *out);
 
-/* ---- hashes
- * ------------------------------------------------------------------------------------------ */
-typedef struct ls_sha256 {
-    uint32_t h[8];
-    uint64_t bytes;
-    uint8_t tail[64];
-} ls_sha256;
-void ls_sha256_begin(ls_sha256 *s);
-void ls_sha256_add(ls_sha256 *s, const void *data, size_t bytes);
-void ls_sha256_end(ls_sha256 *s, uint8_t digest[32]);
-void ls_hex(const uint8_t *bytes, size_t count, char *out);      /* 2 count + 1 characters */
+/* ---- hashes ---------------------------------------------------------------------------------- */
+typedef struct ls_sha256 { uint32_t h[8]; uint64_t bytes; uint8_t tail[64]; } ls_sha256;
+void     ls_sha256_begin(ls_sha256 *s);
+void     ls_sha256_add(ls_sha256 *s, const void *data, size_t bytes);
+void     ls_sha256_end(ls_sha256 *s, uint8_t digest[32]);
+void     ls_hex(const uint8_t *bytes, size_t count, char *out); /* 2 count + 1 characters */
 uint32_t ls_crc32(uint32_t crc, const void *data, size_t bytes); /* start with 0; as zlib's */
 
-/* ---- clock
- * ------------------------------------------------------------------------------------------- */
+/* ---- clock ----------------------------------------------------------------------------------- */
 double ls_clock_s(void); /* monotonic */
 
-/* ---- leaves and pieces: pure integers
- * ---------------------------------------------------------------- A batch of rows is cut into
- * leaves of leaf_rows rows (the last may be short). Over the leaves stands one fixed binary tree:
- * T(i,0) = leaf i, T(i,l) = T(i,l-1) + T(i+2^(l-1),l-1), a missing right part skipped. A piece is
- * one node of that tree: an aligned run of leaves, cut off at the last leaf. */
-typedef struct ls_range {
-    int64_t from, to;
-} ls_range; /* from <= i < to */
+/* ---- leaves and pieces: pure integers -----------------------------------------------------------
+ * A batch of rows is cut into leaves of leaf_rows rows (the last may be short). Over the leaves stands
+ * one fixed binary tree: T(i,0) = leaf i, T(i,l) = T(i,l-1) + T(i+2^(l-1),l-1), a missing right part
+ * skipped. A piece is one node of that tree: an aligned run of leaves, cut off at the last leaf. */
+typedef struct ls_range { int64_t from, to; } ls_range; /* from <= i < to */
 enum { LS_MAX_PIECES = 128 };
 int64_t ls_leaf_count(int64_t rows, int64_t leaf_rows);
 /* The rows of a run of leaves. */
@@ -98,40 +77,35 @@ ls_range ls_leaf_rows(int64_t rows, int64_t leaf_rows, ls_range leaves);
 ls_range ls_leaf_cut(int64_t leaves, int64_t shares, int64_t share);
 /* The fewest pieces that make up a run of leaves, in order; how many. */
 int ls_leaf_pieces(int64_t leaves, ls_range run, ls_range piece[LS_MAX_PIECES]);
-/* The additions that make the root in piece 0 out of all pieces of a batch, in order: piece[into]
- * += piece[from]. pieces: all of the batch, in order. Writes count - 1 pairs. */
-typedef struct ls_addition {
-    int32_t into, from;
-} ls_addition;
+/* The additions that make the root in piece 0 out of all pieces of a batch, in order: piece[into] +=
+ * piece[from]. pieces: all of the batch, in order. Writes count - 1 pairs. */
+typedef struct ls_addition { int32_t into, from; } ls_addition;
 void ls_leaf_tree(int64_t leaves, int64_t count, const ls_range *piece, ls_addition *out);
 
-/* ---- a sum over the rows of a batch
- * -------------------------------------------------------------------- What grad hands to comm:
- * this rank's pieces, and where the root goes. */
+/* ---- a sum over the rows of a batch -------------------------------------------------------------
+ * What grad hands to comm: this rank's pieces, and where the root goes. */
 typedef struct ls_row_sum {
-    int64_t rows;  /* of the batch */
-    int64_t count; /* elements of every piece and of the root */
+    int64_t  rows;  /* of the batch */
+    int64_t  count; /* elements of every piece and of the root */
     ls_dtype dtype;
-    void **piece; /* of this rank, in order of ls_leaf_pieces(); overwritten */
-    void *root;   /* may be piece[0] */
+    void   **piece; /* of this rank, in order of ls_leaf_pieces(); overwritten */
+    void    *root;  /* may be piece[0] */
 } ls_row_sum;
 
-/* ---- links: what train connects, so that no floor calls sideways or upwards
- * ---------------------------- All are collective but post. Each returns the status that all ranks
- * agree on. With a failure in the context that is not agreed yet, each goes to the fence instead.
- */
+/* ---- links: what train connects, so that no floor calls sideways or upwards ---------------------
+ * All are collective but post. Each returns the status that all ranks agree on. With a failure in the
+ * context that is not agreed yet, each goes to the fence instead. */
 typedef struct ls_links {
-    void (*post)(ls_ctx *ctx);       /* tells the other ranks of ctx->failure; local */
-    ls_status (*agree)(ls_ctx *ctx); /* the fence: all ranks meet and leave with one status */
-    ls_status (*any)(ls_ctx *ctx, uint64_t mine, uint64_t *all);   /* bits or-ed over the ranks */
+    void (*post)(ls_ctx *ctx);        /* tells the other ranks of ctx->failure; local */
+    ls_status (*agree)(ls_ctx *ctx);  /* the fence: all ranks meet and leave with one status */
+    ls_status (*any)(ls_ctx *ctx, uint64_t mine, uint64_t *all); /* bits or-ed over the ranks */
     ls_status (*broadcast)(ls_ctx *ctx, void *data, size_t bytes); /* from the root */
     ls_status (*sums)(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
     /* Every rank's rows of a part, to all ranks: own, of this rank, to all, [rows, row_bytes]. */
     ls_status (*gather)(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void *own, void *all);
 } ls_links;
 
-/* ---- context
- * ------------------------------------------------------------------------------------------- */
+/* ---- context --------------------------------------------------------------------------------- */
 /* At the front of everything a context owns: ends with it, newest first. */
 typedef struct ls_owned {
     struct ls_owned *older, *newer;
@@ -139,29 +113,27 @@ typedef struct ls_owned {
 } ls_owned;
 
 struct ls_ctx {
-    ls_opts opts;       /* defaults filled in */
-    ls_failure failure; /* the first error; LS_OK while all is well */
-    bool agreed;        /* all ranks have met with that failure */
-    uint64_t calls;     /* public calls that every rank makes, so far */
-    const char *call;   /* the name of the last one */
-    uint64_t step;      /* steps begun; 0: before the first */
-    ls_random random;
-    ls_arena life;    /* results of operations before the first step */
-    ls_arena arena;   /* results of this step */
-    ls_arena scratch; /* of one backward, or one sum */
-    ls_owned *newest;
-    ls_scope *scopes; /* open LS_NO_GRAD blocks */
+    ls_opts     opts;    /* defaults filled in */
+    ls_failure  failure; /* the first error; LS_OK while all is well */
+    bool        agreed;  /* all ranks have met with that failure */
+    uint64_t    calls;   /* public calls that every rank makes, so far */
+    const char *call;    /* the name of the last one */
+    uint64_t    step;    /* steps begun; 0: before the first */
+    ls_random   random;
+    ls_arena    life;    /* results of operations before the first step */
+    ls_arena    arena;   /* results of this step */
+    ls_arena    scratch; /* of one backward, or one sum */
+    ls_owned   *newest;
+    ls_scope   *scopes;  /* open LS_NO_GRAD blocks */
     /* filled by train */
-    const ls_links *links;
+    const ls_links         *links;
     const struct ls_kernel *kernel; /* of opts.dtype */
-    struct ls_comm *comm;
-    struct ls_tape *tape;
-    struct ls_heads *heads; /* of tensors in a step */
+    struct ls_comm         *comm;
+    struct ls_tape         *tape;
+    struct ls_heads        *heads; /* of tensors in a step */
     /* filled by comm */
-    struct ls_place {
-        int rank, count;
-    } place;      /* read by tensor/part.c alone */
-    char who[32]; /* "rank 3 of 4" */
+    struct ls_place { int rank, count; } place; /* read by tensor/part.c alone */
+    char who[32];                               /* "rank 3 of 4" */
     bool is_root;
 };
 void ls_own(ls_ctx *ctx, ls_owned *o, void (*end)(void *self));
@@ -170,6 +142,6 @@ void ls_end_owned(ls_ctx *ctx); /* all of it, newest first */
 
 /* Begins a public call that every rank makes; false after an error (the caller then returns its
  * nothing, or ls_agree() where it is collective). */
-bool ls_enter(ls_ctx *ctx, const char *name);
+bool      ls_enter(ls_ctx *ctx, const char *name);
 ls_status ls_agree(ls_ctx *ctx); /* links->agree; NULL context: LS_ERR_MEMORY */
 ls_status ls_fail_with(ls_ctx *ctx, const ls_failure *f); /* an error by value into the context */

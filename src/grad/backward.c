@@ -1,9 +1,9 @@
 /* backward.c -- gradients in reverse order of the tape.
  *
  * Each tensor that a gradient reaches gathers contributions. Those of a part are rows held here and
- * are added as they come. Those of a whole tensor are kept apart: each use of it closes its own
- * tree over the rows of all ranks (links->sums), and the roots are added in the order of the tape.
- * Trees are closed together and late: before a whole intermediate is read, and at the end for all
+ * are added as they come. Those of a whole tensor are kept apart: each use of it closes its own tree
+ * over the rows of all ranks (links->sums), and the roots are added in the order of the tape. Trees
+ * are closed together and late: before a whole intermediate is read, and at the end for all
  * parameters. Which trees there are depends on the program alone, so every rank closes the same.
  *
  * A parameter's first contribution after ls_zero_grad() is made right in its gradient; all other
@@ -76,8 +76,7 @@ static void *contribution_room(backward *b, const pending *p)
     return in_place ? p->t->grad->data : take(b, bytes_of(p->t));
 }
 
-/* ---- closing trees -----------------------------------------------------------------------------
- */
+/* ---- closing trees --------------------------------------------------------------------------- */
 static ls_status close_trees(backward *b)
 {
     ls_ctx *ctx = b->ctx;
@@ -114,8 +113,7 @@ static void *gathered(backward *b, const pending *p)
     return value;
 }
 
-/* ---- one operation -----------------------------------------------------------------------------
- */
+/* ---- one operation --------------------------------------------------------------------------- */
 /* Calls op->backward() for rows of the batch; dx[i] NULL: not asked. */
 static void call(backward *b, const ls_record *r, ls_range rows, const void *g, void *const dx[],
                  unsigned stores, int64_t leaf_rows)
@@ -231,8 +229,7 @@ static ls_status backward_record(backward *b, ls_record *r)
     return b->ctx->failure.status;
 }
 
-/* ---- the whole
- * ----------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 /* Marks what is reachable from r and counts it; -1 where it was used up. */
 static int64_t reach(ls_ctx *ctx, ls_record *r)
 {

@@ -1,16 +1,15 @@
 /* tape.c -- ls_apply(): one operation, forward, and the record of it.
  *
  * Forward runs in three ways. Only whole inputs: one call, the same on all ranks. Parts and an
- * operation on rows alone: one call over the rows held here, and the result is a part. Parts and a
- * sum over rows: one call a leaf, the leaves added in the tree, the pieces of all ranks added by
- * links->sums, and the result is whole. A result is recorded where an input requires gradients and
- * no LS_NO_GRAD block is open.
+ * operation on rows alone: one call over the rows held here, and the result is a part. Parts and a sum
+ * over rows: one call a leaf, the leaves added in the tree, the pieces of all ranks added by
+ * links->sums, and the result is whole. A result is recorded where an input requires gradients and no
+ * LS_NO_GRAD block is open.
  */
 #include "grad/grad.h"
 #include <string.h>
 
-/* ---- the arrays of one call --------------------------------------------------------------------
- */
+/* ---- the arrays of one call ------------------------------------------------------------------ */
 static ls_array rows_of(const ls_tensor *t, ls_range rows)
 {
     ls_array a = { .data = t->data, .shape = t->shape, .count = t->count, .is_part = t->is_part };
@@ -48,8 +47,7 @@ void ls_node_fill(ls_node *n, const ls_record *r, ls_range rows)
     n->args = r->args;
 }
 
-/* ---- the door ----------------------------------------------------------------------------------
- */
+/* ---- the door -------------------------------------------------------------------------------- */
 static const char *ordinal_type(const ls_op *op, int i)
 {
     return op->classes >> i & 1 ? "int64" : "floating";
@@ -104,8 +102,7 @@ static bool settle_shape(ls_ctx *ctx, ls_node *n, const ls_record *r, ls_range a
     return !ctx->failure.status;
 }
 
-/* ---- forward -----------------------------------------------------------------------------------
- */
+/* ---- forward --------------------------------------------------------------------------------- */
 /* One piece of this rank: its leaves in the tree, into piece. */
 static bool sum_piece(ls_ctx *ctx, const ls_record *r, ls_range leaves, void **piece)
 {
@@ -155,8 +152,7 @@ static void forward(ls_ctx *ctx, const ls_record *r)
     if (batch < 0 && r->op->finish) r->op->finish(&n);
 }
 
-/* ---- records -----------------------------------------------------------------------------------
- */
+/* ---- records --------------------------------------------------------------------------------- */
 static bool wants_grad(const ls_record *r)
 {
     for (int i = 0; i < r->n_in; i++)
@@ -252,8 +248,7 @@ ls_tape *ls_tape_new(ls_ctx *ctx)
     return tape;
 }
 
-/* ---- scopes ------------------------------------------------------------------------------------
- */
+/* ---- scopes ---------------------------------------------------------------------------------- */
 void ls_no_grad_begin(ls_scope *s, ls_ctx *ctx)
 {
     *s = (ls_scope){ ctx, ctx ? ctx->scopes : NULL };
@@ -266,8 +261,7 @@ void ls_no_grad_end(ls_scope *s)
     s->ctx = NULL;
 }
 
-/* ---- shapes and gradients that many operations share
- * --------------------------------------------- */
+/* ---- shapes and gradients that many operations share ----------------------------------------- */
 const char *ls_shape_same(ls_node *n)
 {
     for (int i = 1; i < n->n_in; i++)

@@ -1,8 +1,8 @@
 /* module.c -- the tree of modules: members in order of addition, parameters with PyTorch's names
  * ("fc1.weight"), own ones before those of members' members, as state_dict() orders them.
  *
- * A member belongs to its parent and ends with it. The list of parameters and names is worked out
- * once and dropped, up to the root of the tree, when something is added.
+ * A member belongs to its parent and ends with it. The list of parameters and names is worked out once
+ * and dropped, up to the root of the tree, when something is added.
  */
 #include "nn/nn.h"
 #include <stdio.h>
@@ -129,8 +129,7 @@ ls_tensor *ls_forward(ls_module *m, ls_tensor *x)
     return NULL;
 }
 
-/* ---- parameters
- * ------------------------------------------------------------------------------------ */
+/* ---- parameters ------------------------------------------------------------------------------ */
 static int64_t count_params(const ls_module *m)
 {
     int64_t count = 0;
@@ -197,8 +196,7 @@ ls_tensor *ls_parameter(const ls_module *m, const char *name)
     return NULL;
 }
 
-/* ---- printing, as PyTorch does
- * ----------------------------------------------------------------------- */
+/* ---- printing, as PyTorch does --------------------------------------------------------------- */
 static void print_module(const ls_module *m, int indent)
 {
     bool has_members = false;

@@ -9,26 +9,22 @@
 #include "grad/grad.h"
 #include "ops/ops.h"
 
-typedef struct ls_member {
-    char *name;
-    ls_module *module;
-    ls_tensor *param;
-} ls_member; /* one of the two */
+typedef struct ls_member { char *name; ls_module *module; ls_tensor *param; } ls_member; /* one of the two */
 
 struct ls_module {
-    ls_owned owned;
-    ls_ctx *ctx;
-    ls_module *parent;
-    char *kind;      /* "Linear" */
-    char detail[96]; /* "in_features=3, out_features=1, bias=True"; "" */
+    ls_owned      owned;
+    ls_ctx       *ctx;
+    ls_module    *parent;
+    char         *kind;    /* "Linear" */
+    char          detail[96]; /* "in_features=3, out_features=1, bias=True"; "" */
     ls_forward_fn *forward;
-    void *self;
-    int64_t count, room; /* of members, in order of addition */
-    ls_member *member;
-    int64_t in, out; /* linear: features and outputs; else 0 */
+    void         *self;
+    int64_t       count, room; /* of members, in order of addition */
+    ls_member    *member;
+    int64_t       in, out;     /* linear: features and outputs; else 0 */
     /* worked out at the first ls_parameters(), dropped when a member is added */
-    ls_list params;
-    char **names;
+    ls_list       params;
+    char        **names;
 };
 
 /* A linear module with or without bias. */

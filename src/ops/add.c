@@ -82,8 +82,7 @@ ls_tensor *ls_sub(ls_tensor *a, ls_tensor *b)
     return ls_apply(&ls_op_sub, (ls_list){ 2, (ls_tensor *[]){ a, b } }, NULL, 0);
 }
 
-/* ---- with a number
- * ------------------------------------------------------------------------------- */
+/* ---- with a number --------------------------------------------------------------------------- */
 static void forward_scalar(const ls_node *n)
 {
     ls_unary_forward(n, LS_UNARY_ADD_C);

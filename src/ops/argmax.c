@@ -40,8 +40,7 @@ ls_tensor *ls_argmax(ls_tensor *x, int axis)
     return NULL;
 }
 
-/* ---- equal
- * --------------------------------------------------------------------------------------------- */
+/* ---- equal ----------------------------------------------------------------------------------- */
 static void forward_equal(const ls_node *n)
 {
     int64_t a[LS_MAX_NDIM], b[LS_MAX_NDIM];

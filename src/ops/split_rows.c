@@ -1,6 +1,7 @@
-/* split_rows.c -- between the two kinds of tensors: a whole tensor as a part, a part as a whole
- * tensor, and classes as floating numbers. Gradient of split_rows: every row's from the rank that
- * holds it, through the tree; of whole: the rows held here. */
+/* split_rows.c -- between the two kinds of tensors: a whole tensor as a part, a part as a whole tensor,
+ * and classes as floating numbers.
+ * Gradient of split_rows: every row's from the rank that holds it, through the tree; of whole: the rows
+ * held here. */
 #include "ops/ops.h"
 #include <string.h>
 
@@ -11,8 +12,7 @@ static size_t row_bytes(const ls_array *a, size_t element)
     return bytes;
 }
 
-/* ---- split_rows
- * ---------------------------------------------------------------------------------- */
+/* ---- split_rows ------------------------------------------------------------------------------ */
 static const char *shape_split(ls_node *n)
 {
     if (n->in[0].is_part) return "the tensor is a part already";
@@ -60,8 +60,7 @@ ls_tensor *ls_split_rows(ls_tensor *t)
     return p;
 }
 
-/* ---- whole
- * ----------------------------------------------------------------------------------------- */
+/* ---- whole ----------------------------------------------------------------------------------- */
 static void backward_whole(const ls_node *n, const void *g, void *const dx[])
 {
     size_t row = row_bytes(&n->in[0], n->ctx->kernel->bytes);
@@ -85,8 +84,7 @@ ls_tensor *ls_whole(ls_ctx *ctx, ls_tensor *t)
     return ls_tape_result(&op_whole, t, out);
 }
 
-/* ---- classes as numbers
- * ------------------------------------------------------------------------------ */
+/* ---- classes as numbers ---------------------------------------------------------------------- */
 static void forward_to_float(const ls_node *n)
 {
     n->ctx->kernel->from_int64(n->out.count, n->in[0].data, n->out.data);

@@ -1,5 +1,4 @@
-/* optim.h -- floor 5: optimizers. Their state lies in flat blocks beside the slab of the
- * parameters.
+/* optim.h -- floor 5: optimizers. Their state lies in flat blocks beside the slab of the parameters.
  *
  *   optim.c   what all share: parameters, state, learning rate      sgd.c   the update
  */
@@ -10,22 +9,22 @@
 
 /* One kind of optimizer. */
 typedef struct ls_optim_kind {
-    const char *name;                       /* "sgd" */
-    int slots;                              /* most state tensors a parameter */
-    const char *slot[2];                    /* their names in checkpoints */
+    const char *name;   /* "sgd" */
+    int         slots;  /* most state tensors a parameter */
+    const char *slot[2]; /* their names in checkpoints */
     void (*update)(ls_optim *o, int64_t i); /* parameter i from its gradient */
 } ls_optim_kind;
 
 struct ls_optim {
-    ls_owned owned;
-    ls_ctx *ctx;
+    ls_owned             owned;
+    ls_ctx              *ctx;
     const ls_optim_kind *kind;
-    ls_list params; /* own copy of the list */
-    int slots;      /* in use, with these settings */
-    void **state;   /* [param][slot]: values like the parameter's */
-    bool *began;    /* [param]: its state holds something */
-    ls_sgd_opts sgd;
+    ls_list              params; /* own copy of the list */
+    int                  slots;  /* in use, with these settings */
+    void               **state;  /* [param][slot]: values like the parameter's */
+    bool                *began;  /* [param]: its state holds something */
+    ls_sgd_opts          sgd;
 };
 
 ls_optim *ls_optim_make(ls_ctx *ctx, const ls_optim_kind *kind, ls_list params, int slots);
-void *ls_optim_state(const ls_optim *o, int64_t param, int slot);
+void     *ls_optim_state(const ls_optim *o, int64_t param, int slot);

@@ -147,8 +147,7 @@ int64_t ls_tensor_row_count(const ls_tensor *t)
     return count;
 }
 
-/* ---- gradients ---------------------------------------------------------------------------------
- */
+/* ---- gradients ------------------------------------------------------------------------------- */
 void ls_tensor_grad_set(ls_tensor *t, ls_tensor *grad)
 {
     if (t->grad) end_tensor(t->grad);

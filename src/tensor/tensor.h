@@ -12,58 +12,50 @@
 #include "base/base.h"
 #include "kernel/kernel.h"
 
-/* ---- shapes
- * ------------------------------------------------------------------------------------------ */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 int64_t ls_shape_count(ls_shape s); /* elements; 1 for [] ; -1 if negative or too large */
-bool ls_shape_equal(ls_shape a, ls_shape b);
-bool ls_shape_broadcast(ls_shape a, ls_shape b, ls_shape *out); /* PyTorch's rule */
+bool    ls_shape_equal(ls_shape a, ls_shape b);
+bool    ls_shape_broadcast(ls_shape a, ls_shape b, ls_shape *out); /* PyTorch's rule */
 /* Strides, in elements, of a contiguous array of shape s seen as shape to; 0 where broadcast. */
 void ls_shape_strides(ls_shape s, ls_shape to, int64_t stride[LS_MAX_NDIM]);
-typedef struct ls_shape_text {
-    char text[128];
-} ls_shape_text;
+typedef struct ls_shape_text { char text[128]; } ls_shape_text;
 ls_shape_text ls_shape_str(ls_shape s); /* "[3, 1]" */
-const char *ls_dtype_name(ls_dtype t);  /* "float32" */
-size_t ls_dtype_bytes(ls_dtype t);
+const char   *ls_dtype_name(ls_dtype t); /* "float32" */
+size_t        ls_dtype_bytes(ls_dtype t);
 
-/* ---- tensors
- * ----------------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------------------- */
 /* Where the rows of a part come from: for messages. */
-typedef struct ls_origin {
-    const char *name;
-    const int64_t *row;
-} ls_origin; /* row: of each row here */
+typedef struct ls_origin { const char *name; const int64_t *row; } ls_origin; /* row: of each row here */
 
 struct ls_tensor {
-    ls_owned owned; /* life with the context; unused in a step */
-    ls_ctx *ctx;
-    ls_shape shape; /* of the whole */
-    ls_dtype dtype;
-    bool is_part;
-    bool in_step; /* ends with step number step */
-    uint64_t step;
-    ls_range rows; /* of the batch, held here; whole: all of axis 0 */
-    int64_t count; /* elements held here */
-    void *data;
-    bool owns_data;
+    ls_owned  owned; /* life with the context; unused in a step */
+    ls_ctx   *ctx;
+    ls_shape  shape; /* of the whole */
+    ls_dtype  dtype;
+    bool      is_part;
+    bool      in_step;  /* ends with step number step */
+    uint64_t  step;
+    ls_range  rows;     /* of the batch, held here; whole: all of axis 0 */
+    int64_t   count;    /* elements held here */
+    void     *data;
+    bool      owns_data;
     const ls_origin *origin; /* or NULL */
     /* autograd */
-    bool requires_grad;
-    bool is_param;            /* a leaf of the graph: ls_requires_grad() */
-    bool has_grad;            /* a backward has reached it */
-    bool grad_fresh;          /* zeroed since: the next gradient is stored, not added */
-    ls_tensor *grad;          /* whole; or NULL. Read it through ls_tensor_grad() */
-    struct ls_record *record; /* the operation that made it, or NULL */
-    const char *grad_name;    /* of that operation, as PyTorch prints it; or NULL */
-    void *pending;            /* grad/backward.c: what is being added up */
+    bool      requires_grad;
+    bool      is_param;         /* a leaf of the graph: ls_requires_grad() */
+    bool      has_grad;         /* a backward has reached it */
+    bool      grad_fresh;       /* zeroed since: the next gradient is stored, not added */
+    ls_tensor *grad;            /* whole; or NULL. Read it through ls_tensor_grad() */
+    struct ls_record *record;   /* the operation that made it, or NULL */
+    const char       *grad_name; /* of that operation, as PyTorch prints it; or NULL */
+    void             *pending;  /* grad/backward.c: what is being added up */
 };
 
 /* A tensor of the given shape, values undefined. A part's rows are this rank's. step: in the step's
  * arena where a step is open. NULL, with the context failed, without memory. */
 ls_tensor *ls_tensor_make(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step);
 /* As above over memory that outlives it. */
-ls_tensor *ls_tensor_over(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step,
-                          void *data);
+ls_tensor *ls_tensor_over(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step, void *data);
 /* False, with the context failed, for a tensor whose step has ended. NULL gives false silently. */
 bool ls_tensor_usable(const ls_tensor *t, const char *what);
 int64_t ls_tensor_row_count(const ls_tensor *t); /* elements of one row: all but axis 0 */
@@ -71,19 +63,16 @@ int64_t ls_tensor_row_count(const ls_tensor *t); /* elements of one row: all but
 ls_tensor *ls_tensor_grad(const ls_tensor *t);
 /* Where gradients go: made at the first call. NULL, with the context failed, without memory. */
 ls_tensor *ls_tensor_grad_make(ls_tensor *t);
-void ls_tensor_grad_set(ls_tensor *t,
-                        ls_tensor *grad);         /* t takes grad over, and ends the old one */
-double ls_round(ls_dtype type, double x);         /* to the nearest of that type */
+void       ls_tensor_grad_set(ls_tensor *t, ls_tensor *grad); /* t takes grad over, and ends the old one */
+double ls_round(ls_dtype type, double x); /* to the nearest of that type */
 double ls_element(const ls_tensor *t, int64_t i); /* element i held here, as double; no checks */
 
-/* ---- parts: the only place above comm where rank and rank count are known
- * ------------------------------- */
+/* ---- parts: the only place above comm where rank and rank count are known -------------------- */
 ls_range ls_part_leaves(const ls_ctx *ctx, int64_t rows); /* this rank's, of a batch */
 ls_range ls_part_rows(const ls_ctx *ctx, int64_t rows);
-int ls_part_pieces(const ls_ctx *ctx, int64_t rows, ls_range piece[LS_MAX_PIECES]); /* in leaves */
+int      ls_part_pieces(const ls_ctx *ctx, int64_t rows, ls_range piece[LS_MAX_PIECES]); /* in leaves */
 
-/* ---- slabs: parameters of one optimizer in flat blocks
- * -------------------------------------------------- Moves the values and gradients of whole
- * parameters into one block each, in order, so that an update is one pass. Parameters that already
- * lie in a slab stay where they are. */
+/* ---- slabs: parameters of one optimizer in flat blocks ------------------------------------------
+ * Moves the values and gradients of whole parameters into one block each, in order, so that an update
+ * is one pass. Parameters that already lie in a slab stay where they are. */
 ls_status ls_slab_join(ls_ctx *ctx, ls_list params);

@@ -1,15 +1,14 @@
 /* fit.c -- a run: resume, epochs of steps, cost lines, checkpoints.
  *
- * The loop's conditions are equal on all ranks: what can differ between ranks is an error, and that
- * is agreed before a loop ends. The cost of an epoch is the exact mean over its rows of the costs
- * before each update; its running sum is part of the saved progress.
+ * The loop's conditions are equal on all ranks: what can differ between ranks is an error, and that is
+ * agreed before a loop ends. The cost of an epoch is the exact mean over its rows of the costs before
+ * each update; its running sum is part of the saved progress.
  */
 #include "train/train.h"
 #include <math.h>
 #include <string.h>
 
-/* ---- progress
- * ---------------------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------- */
 static void end_progress(void *self)
 {
     ls_progress *p = self;
@@ -52,8 +51,7 @@ int64_t ls_steps_done(const ls_run *run)
     return s.epoch * ls_loader_steps(run->data) + s.step;
 }
 
-/* ---- checks
- * ------------------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 static ls_status check_run(ls_ctx *ctx, const ls_run *run)
 {
     const char *missing = !run->model   ? "model"
@@ -68,8 +66,7 @@ static ls_status check_run(ls_ctx *ctx, const ls_run *run)
     return LS_OK;
 }
 
-/* ---- one epoch
- * ------------------------------------------------------------------------------------------ */
+/* ---- one epoch ------------------------------------------------------------------------------- */
 typedef struct fit {
     ls_ctx *ctx;
     const ls_run *run;

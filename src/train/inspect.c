@@ -1,14 +1,12 @@
 /* inspect.c -- a file, described on stdout by the root: a checkpoint (model, sizes, progress, last
- * costs, digest) or a data set (shapes, types, chunks, and advice where its layout makes reading
- * slow).
+ * costs, digest) or a data set (shapes, types, chunks, and advice where its layout makes reading slow).
  */
 #include "train/train.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* ---- checkpoints
- * ----------------------------------------------------------------------------------------- */
+/* ---- checkpoints ----------------------------------------------------------------------------- */
 static ls_status show_text(ls_image *m, const char *group, const char *name, const char *label,
                            ls_failure *f)
 {

@@ -1,9 +1,8 @@
-/* report.c -- what a run says, on the root: cost lines for people on stdout, JSON lines in the log,
- * and a progress bar on stderr where that is a terminal.
+/* report.c -- what a run says, on the root: cost lines for people on stdout, JSON lines in the log, and
+ * a progress bar on stderr where that is a terminal.
  *
- * The log is cut back at resume to the steps that the checkpoint holds, so that each epoch stands
- * in it once; it is appended a line at a time and flushed, and a line that cannot be written is an
- * error.
+ * The log is cut back at resume to the steps that the checkpoint holds, so that each epoch stands in it
+ * once; it is appended a line at a time and flushed, and a line that cannot be written is an error.
  */
 #include "train/train.h"
 #include <errno.h>
@@ -16,8 +15,7 @@
 
 static const double bar_every_s = 0.1;
 
-/* ---- the log
- * ------------------------------------------------------------------------------------------- */
+/* ---- the log --------------------------------------------------------------------------------- */
 static ls_status log_failed(ls_ctx *ctx, const char *path, ls_status status)
 {
     return ls_fail(ctx, status, "%s: the log cannot be written: %s", path, strerror(errno));
@@ -87,8 +85,7 @@ static ls_status write_log(ls_ctx *ctx, const ls_report *r, const ls_history *h,
     return LS_OK;
 }
 
-/* ---- the bar
- * --------------------------------------------------------------------------------------------- */
+/* ---- the bar --------------------------------------------------------------------------------- */
 static void clear_bar(ls_report *r)
 {
     if (r->bar_shown) fprintf(stderr, "\r\033[K");
@@ -111,9 +108,7 @@ static void show_bar(ls_report *r, double cost)
     r->bar_shown = true;
 }
 
-/* ---- an epoch
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- an epoch -------------------------------------------------------------------------------- */
 void ls_report_begin(ls_report *r, const ls_run *run)
 {
     *r = (ls_report){ .run = run, .begin_s = ls_clock_s(), .last_bar_s = ls_clock_s() };

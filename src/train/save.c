@@ -1,8 +1,8 @@
 /* save.c -- checkpoints: save, resume, load.
  *
- * Nothing irreversible before an agreement: all ranks agree that the state is good, the root writes
- * a temporary file, all agree, the root renames it, all agree. Reading: the root looks for the
- * newest sound file, falls back to the next older one and says so, and its values go to all ranks.
+ * Nothing irreversible before an agreement: all ranks agree that the state is good, the root writes a
+ * temporary file, all agree, the root renames it, all agree. Reading: the root looks for the newest
+ * sound file, falls back to the next older one and says so, and its values go to all ranks.
  */
 #include "train/train.h"
 #include <stdio.h>
@@ -14,9 +14,7 @@ const char *ls_run_name(const ls_run *run)
     return run->name ? run->name : "model";
 }
 
-/* ---- save
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- save ------------------------------------------------------------------------------------ */
 typedef struct temporary {
     char path[4096];
 } temporary;
@@ -32,8 +30,7 @@ static void write_temporary(ls_ctx *ctx, const ls_run *run, temporary *t)
     if (f.status) ls_fail_with(ctx, &f);
 }
 
-/* A run that starts over leaves no checkpoint of the old one behind that a resume might take for
- * its own. */
+/* A run that starts over leaves no checkpoint of the old one behind that a resume might take for its own. */
 static void remove_old(const ls_run *run, ls_failure *f)
 {
     int64_t count = 0;
@@ -71,11 +68,8 @@ ls_status ls_save(ls_ctx *ctx, const ls_run *run)
     return ls_agree(ctx);
 }
 
-/* ---- resume
- * ------------------------------------------------------------------------------------------------
- */
-/* The newest sound checkpoint; older ones where it is damaged, and a line for each that is passed
- * over. */
+/* ---- resume ---------------------------------------------------------------------------------- */
+/* The newest sound checkpoint; older ones where it is damaged, and a line for each that is passed over. */
 static ls_image *open_newest(const char *dir, const char *name, ls_failure *f)
 {
     int64_t count = 0;
@@ -133,8 +127,7 @@ bool ls_resume(ls_ctx *ctx, const ls_run *run)
     return ls_steps_done(run) != before;
 }
 
-/* ---- load: parameters only
- * ------------------------------------------------------------------------------------ */
+/* ---- load: parameters only ------------------------------------------------------------------- */
 static ls_image *open_path(const char *path, ls_failure *f)
 {
     struct stat s;

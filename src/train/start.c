@@ -1,8 +1,8 @@
 /* start.c -- a context begins and ends: floors are connected here, and only here.
  *
- * comm gives the context its place among the ranks; its functions go into the links through which
- * grad and data speak with other ranks without knowing it. Ending is a fence: all ranks meet, leave
- * with one status, and give it to main() as an exit code.
+ * comm gives the context its place among the ranks; its functions go into the links through which grad
+ * and data speak with other ranks without knowing it. Ending is a fence: all ranks meet, leave with one
+ * status, and give it to main() as an exit code.
  */
 #include "train/train.h"
 #include <stdio.h>
@@ -101,8 +101,7 @@ ls_status ls_clear(ls_ctx *ctx)
     return ls_comm_clear(ctx);
 }
 
-/* ---- bytes of the root to all
- * ------------------------------------------------------------------------ */
+/* ---- bytes of the root to all ---------------------------------------------------------------- */
 typedef struct shared {
     ls_owned owned;
     char bytes[];
@@ -128,8 +127,7 @@ ls_status ls_share_bytes(ls_ctx *ctx, void **data, size_t *bytes)
     return ctx->links->broadcast(ctx, *data, *bytes);
 }
 
-/* ---- versions
- * ------------------------------------------------------------------------------------------ */
+/* ---- versions -------------------------------------------------------------------------------- */
 const char *ls_version_text(void)
 {
     static _Thread_local char text[256];

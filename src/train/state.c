@@ -1,9 +1,9 @@
 /* state.c -- what a checkpoint holds: written from the objects of a run, and read back into them.
  *
- * Only the root touches the file. Reading has two halves so that nothing is changed by a file that
- * does not fit: the root gathers all values, checked against the run, in one block of bytes; that
- * block goes to all ranks, and each puts it in place. The block's order is that of the objects,
- * which every rank has alike: a header, the history, the parameters' values, the optimizer's state.
+ * Only the root touches the file. Reading has two halves so that nothing is changed by a file that does
+ * not fit: the root gathers all values, checked against the run, in one block of bytes; that block goes
+ * to all ranks, and each puts it in place. The block's order is that of the objects, which every rank
+ * has alike: a header, the history, the parameters' values, the optimizer's state.
  */
 #include "train/train.h"
 #include <stdio.h>
@@ -16,8 +16,7 @@ typedef struct header {
     ls_random random;
 } header;
 
-/* ---- writing
- * ------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 static ls_status put_model(const ls_run *run, ls_image *m, ls_failure *f)
 {
     ls_list p = ls_parameters(run->model);
@@ -150,8 +149,7 @@ ls_status ls_state_write(ls_ctx *ctx, const ls_run *run, ls_image *m, ls_failure
     return put_data(run, m, f);
 }
 
-/* ---- reading: the root's half
- * ------------------------------------------------------------------------------ */
+/* ---- reading: the root's half ---------------------------------------------------------------- */
 /* A place in the block. */
 typedef struct cursor {
     char *at, *end;
@@ -307,8 +305,7 @@ ls_status ls_state_read(ls_ctx *ctx, const ls_run *run, ls_image *m, void **bloc
     return f->status;
 }
 
-/* ---- reading: the half of all
- * ---------------------------------------------------------------------------- */
+/* ---- reading: the half of all ---------------------------------------------------------------- */
 ls_status ls_state_apply(ls_ctx *ctx, const ls_run *run, const void *block, size_t bytes)
 {
     cursor c = { (char *)(uintptr_t)block, (char *)(uintptr_t)block + bytes };

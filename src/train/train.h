@@ -1,10 +1,10 @@
 /* train.h -- floor 6: everything meets here, and only here.
  *
- *   start.c     a context: floors connected, options        save.c      checkpoints: save, resume,
- * load step.c      one step, the way of the data               state.c     what a checkpoint holds
+ *   start.c     a context: floors connected, options        save.c      checkpoints: save, resume, load
+ *   step.c      one step, the way of the data               state.c     what a checkpoint holds
  *   fit.c       epochs of steps                             describe.c  the configuration as text
- *   evaluate.c  cost and accuracy on a data set             report.c    cost lines, log, progress
- * bar inspect.c   a checkpoint or a data set, described   normalise.c  mean and deviation of data
+ *   evaluate.c  cost and accuracy on a data set             report.c    cost lines, log, progress bar
+ *   inspect.c   a checkpoint or a data set, described   normalise.c  mean and deviation of data
  */
 #pragma once
 #include "base/base.h"
@@ -17,22 +17,18 @@
 #include "optim/optim.h"
 #include "data/data.h"
 
-/* ---- progress of a run: what is not in its objects
- * ------------------------------------------------- */
-typedef struct ls_history {
-    int64_t epoch;
-    double cost, lr, validation_cost, validation_accuracy;
-} ls_history;
+/* ---- progress of a run: what is not in its objects ------------------------------------------- */
+typedef struct ls_history { int64_t epoch; double cost, lr, validation_cost, validation_accuracy; } ls_history;
 
 typedef struct ls_progress {
-    ls_owned owned;
-    ls_ctx *ctx;
-    const void *model; /* of the run this belongs to */
-    double cost_sum;   /* of the running epoch: sum over its steps of cost times rows */
-    int64_t cost_rows;
-    int64_t epochs, room;
+    ls_owned    owned;
+    ls_ctx     *ctx;
+    const void *model;     /* of the run this belongs to */
+    double      cost_sum;  /* of the running epoch: sum over its steps of cost times rows */
+    int64_t     cost_rows;
+    int64_t     epochs, room;
     ls_history *history;
-    bool removed_old; /* --fresh has done its work */
+    bool        removed_old; /* --fresh has done its work */
 } ls_progress;
 /* The progress that goes with run->model; made at the first call. NULL after an error. */
 ls_progress *ls_progress_of(ls_ctx *ctx, const ls_run *run);
@@ -41,38 +37,31 @@ bool ls_progress_add(ls_progress *p, const ls_history *epoch);
 /* Steps of the whole run that are done: what checkpoints are named by. */
 int64_t ls_steps_done(const ls_run *run);
 
-/* ---- one step
- * ---------------------------------------------------------------------------------------- */
-typedef struct ls_phases {
-    double read, forward, backward, update;
-} ls_phases; /* seconds, added up */
+/* ---- one step -------------------------------------------------------------------------------- */
+typedef struct ls_phases { double read, forward, backward, update; } ls_phases; /* seconds, added up */
 /* False at the end of the epoch, and after an error. */
 bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_phases *phases);
 
-/* ---- checkpoints
- * ---------------------------------------------------------------------------------------- */
-ls_status ls_state_write(ls_ctx *ctx, const ls_run *run, ls_image *m,
-                         ls_failure *f); /* root; local */
-/* Root: reads and checks everything of m that run needs, into one block of bytes from
- * ls_memory_new(); all: puts it in place. */
-ls_status ls_state_read(ls_ctx *ctx, const ls_run *run, ls_image *m, void **block, size_t *bytes,
-                        ls_failure *f);
+/* ---- checkpoints ----------------------------------------------------------------------------- */
+ls_status ls_state_write(ls_ctx *ctx, const ls_run *run, ls_image *m, ls_failure *f); /* root; local */
+/* Root: reads and checks everything of m that run needs, into one block of bytes from ls_memory_new();
+ * all: puts it in place. */
+ls_status ls_state_read(ls_ctx *ctx, const ls_run *run, ls_image *m, void **block, size_t *bytes, ls_failure *f);
 ls_status ls_state_apply(ls_ctx *ctx, const ls_run *run, const void *block, size_t bytes);
 const char *ls_run_name(const ls_run *run);
 /* The keys that change numbers, one a line, from the objects of the run; from ls_memory_new(). */
 char *ls_describe(ls_ctx *ctx, const ls_run *run);
 
-/* ---- reports: on the root
- * -------------------------------------------------------------------------------- */
+/* ---- reports: on the root -------------------------------------------------------------------- */
 typedef struct ls_report {
     const ls_run *run;
-    double begin_s, last_bar_s;
-    int64_t rows, steps; /* of this epoch, in this call */
-    ls_phases phases;
-    bool bar_shown;
+    double        begin_s, last_bar_s;
+    int64_t       rows, steps; /* of this epoch, in this call */
+    ls_phases     phases;
+    bool          bar_shown;
 } ls_report;
-void ls_report_begin(ls_report *r, const ls_run *run);
-void ls_report_step(ls_ctx *ctx, ls_report *r, double cost, int64_t rows);
+void      ls_report_begin(ls_report *r, const ls_run *run);
+void      ls_report_step(ls_ctx *ctx, ls_report *r, double cost, int64_t rows);
 ls_status ls_report_epoch(ls_ctx *ctx, ls_report *r, const ls_history *h);
 /* Cuts the log back to the steps done; starts it anew for a run that has done none. */
 ls_status ls_report_open(ls_ctx *ctx, const ls_run *run);

@@ -125,3 +125,64 @@ static inline double ref_column(ls_dtype t, int64_t rows, int64_t leaf_rows, con
     free(run);
     return sum;
 }
+
+/* ---- numbers
+ * ------------------------------------------------------------------------------------------ */
+static uint64_t draw(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+static double uniform(uint64_t *s, double a, double b)
+{
+    return a + (b - a) * (double)(draw(s) >> 11) * 0x1p-53;
+}
+static int64_t below(uint64_t *s, int64_t n)
+{
+    return (int64_t)(draw(s) % (uint64_t)n);
+}
+
+/* count numbers of type t in [-1, 1). */
+static double *numbers(ls_dtype t, int64_t count, uint64_t *s)
+{
+    double *v = malloc(sizeof(double) * (size_t)(count + 1));
+    for (int64_t i = 0; i < count; i++) v[i] = to(t, uniform(s, -1, 1));
+    return v;
+}
+
+/* A copy in type t. */
+static void *typed(ls_dtype t, int64_t count, const double *v)
+{
+    void *p = malloc((size_t)(count + 1) * sizeof(double));
+    for (int64_t i = 0; i < count; i++) {
+        if (t == LS_FLOAT32) ((float *)p)[i] = (float)v[i];
+        else ((double *)p)[i] = v[i];
+    }
+    return p;
+}
+static double at(ls_dtype t, const void *p, int64_t i)
+{
+    return t == LS_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
+}
+
+static bool same(double a, double b)
+{
+    return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
+}
+
+/* The tables that this CPU runs. */
+static int tables(const ls_kernel *k[6])
+{
+    static const char *const isa[] = { "generic", "avx2", "avx512" };
+    int count = 0;
+    for (int t = 0; t < 2; t++)
+        for (int i = 0; i < 3; i++)
+            if ((k[count] = ls_kernel_for(t ? LS_FLOAT64 : LS_FLOAT32, isa[i]))) count++;
+    return count;
+}
+#define EACH_TABLE(k)                                                                              \
+    const ls_kernel *table_[6];                                                                    \
+    int tables_ = tables(table_);                                                                  \
+    for (const ls_kernel *k; tables_ > 0 && (k = table_[--tables_]);)

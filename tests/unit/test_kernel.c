@@ -5,68 +5,7 @@
  */
 #include "kernel_reference.h"
 #include <criterion/criterion.h>
-#include <stdio.h>
-
-/* ---- numbers
- * ------------------------------------------------------------------------------------------ */
-static uint64_t draw(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-static double uniform(uint64_t *s, double a, double b)
-{
-    return a + (b - a) * (double)(draw(s) >> 11) * 0x1p-53;
-}
-static int64_t below(uint64_t *s, int64_t n)
-{
-    return (int64_t)(draw(s) % (uint64_t)n);
-}
-
-/* count numbers of type t in [-1, 1). */
-static double *numbers(ls_dtype t, int64_t count, uint64_t *s)
-{
-    double *v = malloc(sizeof(double) * (size_t)(count + 1));
-    for (int64_t i = 0; i < count; i++) v[i] = to(t, uniform(s, -1, 1));
-    return v;
-}
-
-/* A copy in type t. */
-static void *typed(ls_dtype t, int64_t count, const double *v)
-{
-    void *p = malloc((size_t)(count + 1) * sizeof(double));
-    for (int64_t i = 0; i < count; i++) {
-        if (t == LS_FLOAT32) ((float *)p)[i] = (float)v[i];
-        else ((double *)p)[i] = v[i];
-    }
-    return p;
-}
-static double at(ls_dtype t, const void *p, int64_t i)
-{
-    return t == LS_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
-}
-
-static bool same(double a, double b)
-{
-    return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
-}
-
-/* The tables that this CPU runs. */
-static int tables(const ls_kernel *k[6])
-{
-    static const char *const isa[] = { "generic", "avx2", "avx512" };
-    int count = 0;
-    for (int t = 0; t < 2; t++)
-        for (int i = 0; i < 3; i++)
-            if ((k[count] = ls_kernel_for(t ? LS_FLOAT64 : LS_FLOAT32, isa[i]))) count++;
-    return count;
-}
-#define EACH_TABLE(k)                                                                              \
-    const ls_kernel *table_[6];                                                                    \
-    int tables_ = tables(table_);                                                                  \
-    for (const ls_kernel *k; tables_ > 0 && (k = table_[--tables_]);)
+#include <cblas.h>
 
 /* ---- products
  * ------------------------------------------------------------------------------------------ */
@@ -153,5 +92,562 @@ Test(kernel, outer_follows_the_rule)
         for (int i = 0; i < 100; i++)
             check_outer(k, counts[below(&s, 14)], leaves[below(&s, 7)], sizes[below(&s, 12)],
                         sizes[below(&s, 12)], below(&s, 2), &s);
+    }
+}
+
+/* Leaves of a batch that several calls sum, each an aligned piece, and the tree over the pieces. */
+Test(kernel, pieces_of_a_batch_join_to_the_whole)
+{
+    static const int64_t cases[][3] = {
+        { 100, 8, 3 }, { 300, 32, 2 }, { 77, 7, 5 }, { 1000, 3, 3 }
+    };
+    enum { M = 9, N = 21 };
+    EACH_TABLE(k)
+    for (int i = 0; i < 4; i++) {
+        const int64_t rows = cases[i][0], leaf_rows = cases[i][1], shares = cases[i][2];
+        const int64_t leaves = ls_leaf_count(rows, leaf_rows);
+        const ls_dtype t = k->dtype;
+        uint64_t s = 3;
+        double *g = numbers(t, rows * M, &s), *x = numbers(t, rows * N, &s);
+        char *tg = typed(t, rows * M, g), *tx = typed(t, rows * N, x);
+        double whole[M * N], sums[M], piece[64][M * N], piece_sums[64][M];
+        ls_range at_leaves[64 + LS_MAX_PIECES];
+        ls_addition add[64];
+        int count = 0;
+        k->outer(rows, leaf_rows, M, N, tg, M, tx, N, whole, N, false);
+        k->columns(rows, leaf_rows, M, tg, M, sums, false);
+        for (int64_t share = 0; share < shares; share++) {
+            int more = ls_leaf_pieces(leaves, ls_leaf_cut(leaves, shares, share),
+                                      at_leaves + count);
+            for (; more > 0; more--, count++) {
+                ls_range r = ls_leaf_rows(rows, leaf_rows, at_leaves[count]);
+                void *pg = tg + r.from * M * (int64_t)k->bytes,
+                     *px = tx + r.from * N * (int64_t)k->bytes;
+                k->outer(r.to - r.from, leaf_rows, M, N, pg, M, px, N, piece[count], N, false);
+                k->columns(r.to - r.from, leaf_rows, M, pg, M, piece_sums[count], false);
+            }
+        }
+        ls_leaf_tree(leaves, count, at_leaves, add);
+        for (int a = 0; a < count - 1; a++) {
+            k->add(M * N, piece[add[a].into], piece[add[a].from]);
+            k->add(M, piece_sums[add[a].into], piece_sums[add[a].from]);
+        }
+        cr_assert_gt(count, 1);
+        cr_assert_eq(memcmp(whole, piece[0], M * N * k->bytes), 0, "%s %d: outer, case %d", k->isa,
+                     t, i);
+        cr_assert_eq(memcmp(sums, piece_sums[0], M * k->bytes), 0, "%s %d: columns, case %d",
+                     k->isa, t, i);
+        free(g), free(x), free(tg), free(tx);
+    }
+}
+
+Test(kernel, a_row_of_inner_does_not_see_the_others)
+{
+    enum { M = 37, N = 50, K = 300 };
+    EACH_TABLE(k)
+    {
+        uint64_t s = 4;
+        double *a = numbers(k->dtype, M * K, &s), *b = numbers(k->dtype, N * K, &s);
+        char *ta = typed(k->dtype, M * K, a), *tb = typed(k->dtype, N * K, b);
+        for (int by_column = 0; by_column < 2; by_column++) {
+            const int64_t b_k = by_column ? 1 : N, b_n = by_column ? K : 1;
+            static double whole[M * N], parts[M * N];
+            k->inner(M, N, K, ta, K, tb, b_k, b_n, NULL, whole, N, false);
+            for (int64_t rows = 1; rows < M; rows += 5) {
+                for (int64_t i = 0; i < M; i += rows)
+                    k->inner(i + rows < M ? rows : M - i, N, K, ta + i * K * (int64_t)k->bytes, K,
+                             tb, b_k, b_n, NULL, (char *)parts + i * N * (int64_t)k->bytes, N,
+                             false);
+                cr_assert_eq(memcmp(whole, parts, M * N * k->bytes), 0, "%s: %d rows at a time",
+                             k->isa, (int)rows);
+            }
+        }
+        free(a), free(b), free(ta), free(tb);
+    }
+}
+
+/* OpenBLAS adds in another order: equal within rounding. */
+Test(kernel, products_agree_with_openblas)
+{
+    enum { M = 70, N = 90, K = 600 };
+    uint64_t s = 5;
+    double *a = numbers(LS_FLOAT32, M * K, &s), *b = numbers(LS_FLOAT32, N * K, &s);
+    float *fa = typed(LS_FLOAT32, M * K, a), *fb = typed(LS_FLOAT32, N * K, b);
+    EACH_TABLE(k)
+    {
+        static double ours[M * N], theirs[M * N];
+        void *ta = typed(k->dtype, M * K, a), *tb = typed(k->dtype, N * K, b);
+        const bool is_float = k->dtype == LS_FLOAT32;
+        const double near = is_float ? 2e-4 : 1e-12;
+        for (int of_rows = 0; of_rows < 2; of_rows++) {
+            if (of_rows) k->outer(K, 32, M, N, ta, M, tb, N, ours, N, false);
+            else k->inner(M, N, K, ta, K, tb, 1, K, NULL, ours, N, false);
+            const CBLAS_TRANSPOSE left = of_rows ? CblasTrans : CblasNoTrans;
+            const CBLAS_TRANSPOSE right = of_rows ? CblasNoTrans : CblasTrans;
+            const int lda = of_rows ? M : K, ldb = of_rows ? N : K;
+            if (is_float)
+                cblas_sgemm(CblasRowMajor, left, right, M, N, K, 1, fa, lda, fb, ldb, 0,
+                            (float *)theirs, N);
+            else
+                cblas_dgemm(CblasRowMajor, left, right, M, N, K, 1, ta, lda, tb, ldb, 0, theirs, N);
+            for (int i = 0; i < M * N; i++)
+                cr_assert_lt(fabs(at(k->dtype, ours, i) - at(k->dtype, theirs, i)), near,
+                             "%s at %d", k->isa, i);
+        }
+        free(ta), free(tb);
+    }
+    free(a), free(b), free(fa), free(fb);
+}
+
+/* ---- sums
+ * ------------------------------------------------------------------------------------------------
+ */
+/* Sums that PyTorch 1.13 printed for the first n of the numbers below, float32, one thread. */
+static const struct {
+    int64_t n;
+    uint32_t bits;
+} pytorch_sums[] = {
+    { 1, 0x3f3a22e1 },       { 2, 0x3ec83871 },       { 3, 0x3f02074d },
+    { 4, 0x3f61d191 },       { 5, 0x3f0fb85a },       { 7, 0x3fb67fd5 },
+    { 8, 0x3f9c35e4 },       { 9, 0x3ebec8a4 },       { 15, 0x3f92d7f2 },
+    { 31, 0xbfb0d14f },      { 32, 0xbf1eaf00 },      { 33, 0xbfac1d2d },
+    { 100, 0x4139eaa9 },     { 511, 0x41121ac4 },     { 512, 0x4103f63a },
+    { 513, 0x410d7b7a },     { 1000, 0xbefb3f38 },    { 4096, 0xc0d5884f },
+    { 8191, 0xc29941ec },    { 8192, 0xc299163a },    { 8193, 0xc298d076 },
+    { 100003, 0x42bfc44c },  { 131072, 0x4232de9f },  { 131105, 0x422a9ccd },
+    { 1000003, 0x4341939e }, { 3000001, 0x433a18ae },
+};
+static float pytorch_number(uint32_t i)
+{
+    uint32_t w = (i + 1) * 2654435761u;
+    w ^= w >> 15;
+    w *= 2246822519u;
+    return (float)(int32_t)w * 0x1p-31f;
+}
+
+Test(kernel, sum_is_that_of_pytorch)
+{
+    enum { LONGEST = 3000001 };
+    float *x = malloc(sizeof(float) * LONGEST);
+    for (uint32_t i = 0; i < LONGEST; i++) x[i] = pytorch_number(i);
+    EACH_TABLE(k)
+    for (size_t i = 0; k->dtype == LS_FLOAT32 && i < sizeof pytorch_sums / sizeof pytorch_sums[0];
+         i++) {
+        float sum = (float)k->sum(pytorch_sums[i].n, x);
+        uint32_t bits;
+        memcpy(&bits, &sum, sizeof bits);
+        cr_assert_eq(bits, pytorch_sums[i].bits, "%s: of %d: %a", k->isa, (int)pytorch_sums[i].n,
+                     sum);
+    }
+    free(x);
+}
+
+Test(kernel, sums_follow_the_rule)
+{
+    static const int64_t lengths[] = { 511,  512,       513,   1024 + 17,  8191,
+                                       8192, 8193 + 40, 16384, 131072 + 99 };
+    EACH_TABLE(k)
+    for (int64_t i = 0; i < 109; i++) {
+        const ls_dtype t = k->dtype;
+        const int64_t n = i < 100 ? i : lengths[i - 100];
+        uint64_t s = (uint64_t)i;
+        double *x = numbers(t, n, &s), *y = numbers(t, n, &s), *square = numbers(t, n, &s);
+        void *tx = typed(t, n, x), *ty = typed(t, n, y);
+        for (int64_t j = 0; j < n; j++) {
+            double d = minus(t, x[j], y[j]);
+            square[j] = times(t, d, d);
+        }
+        cr_assert(same(k->sum(n, tx), ref_sum(t, n, x)), "%s %d: sum of %d", k->isa, t, (int)n);
+        cr_assert(same(k->sum_square(n, tx, ty), ref_sum(t, n, square)), "%s %d: squares of %d",
+                  k->isa, t, (int)n);
+        free(x), free(y), free(square), free(tx), free(ty);
+    }
+}
+
+Test(kernel, columns_follow_the_rule)
+{
+    static const int64_t counts[] = { 0, 1, 3, 7, 8, 31, 32, 33, 70, 96, 160, 257, 600, 9000 };
+    static const int64_t leaves[] = { 0, 1, 7, 32, 100, 600 };
+    EACH_TABLE(k)
+    for (int i = 0; i < 14 * 6; i++) {
+        const ls_dtype t = k->dtype;
+        uint64_t s = (uint64_t)i;
+        const int64_t rows = counts[i % 14], leaf_rows = leaves[i / 14], n = below(&s, 40),
+                      ldg = n + below(&s, 3);
+        const bool add = below(&s, 2);
+        double *g = numbers(t, rows * ldg, &s), *out = numbers(t, n + 1, &s);
+        void *tg = typed(t, rows * ldg, g), *tout = typed(t, n + 1, out);
+        k->columns(rows, leaf_rows, n, tg, ldg, tout, add);
+        for (int64_t j = 0; j <= n; j++) {
+            double want = j < n ? ref_column(t, rows, leaf_rows, g + j, ldg) : out[j];
+            if (j < n && add) want = plus(t, out[j], want);
+            cr_assert(same(at(t, tout, j), want), "%s %d: %d rows, leaf %d, column %d of %d",
+                      k->isa, t, (int)rows, (int)leaf_rows, (int)j, (int)n);
+        }
+        free(g), free(out), free(tg), free(tout);
+    }
+}
+
+/* ---- broadcasting
+ * ---------------------------------------------------------------------------------------- */
+static int64_t size_of(ls_shape s)
+{
+    int64_t size = 1;
+    for (int d = 0; d < s.ndim; d++) size *= s.dim[d];
+    return size;
+}
+
+/* Where element i, row-major, of a shape lies in an array with these strides. */
+static int64_t place_of(ls_shape s, int64_t i, const int64_t stride[LS_MAX_NDIM])
+{
+    int64_t place = 0;
+    for (int d = s.ndim - 1; d >= 0; i /= s.dim[d--]) place += i % s.dim[d] * stride[d];
+    return place;
+}
+
+static ls_shape random_shape(uint64_t *s)
+{
+    static const int64_t dims[] = { 1, 1, 2, 3, 5, 17, 40 };
+    ls_shape shape = { (int)below(s, 5), { 0 } };
+    for (int d = 0; d < shape.ndim; d++) shape.dim[d] = dims[below(s, 7)];
+    if (shape.ndim > 0 && below(s, 20) == 0) shape.dim[0] = 0;
+    return shape;
+}
+
+/* Strides of an array that broadcasts to shape, with some axes of one element; or in disorder. */
+static int64_t random_strides(ls_shape shape, uint64_t *s, int64_t stride[LS_MAX_NDIM])
+{
+    int64_t size = 1, gap = below(s, 4) == 0;
+    memset(stride, 0, sizeof(int64_t) * LS_MAX_NDIM);
+    for (int d = shape.ndim - 1; d >= 0; d--) {
+        if (below(s, 3) == 0) continue;
+        stride[d] = size + gap;
+        size = (size + gap) * (shape.dim[d] + 1);
+    }
+    return size + 1;
+}
+
+Test(kernel, sum_to_follows_the_rule)
+{
+    EACH_TABLE(k)
+    for (int i = 0; i < 400; i++) {
+        const ls_dtype t = k->dtype;
+        uint64_t s = (uint64_t)i;
+        ls_shape from = random_shape(&s), to_shape = { 0, { 0 } };
+        int64_t x_stride[LS_MAX_NDIM], out_stride[LS_MAX_NDIM] = { 0 };
+        const int64_t n = size_of(from), x_size = random_strides(from, &s, x_stride);
+        const int lost = from.ndim ? (int)below(&s, from.ndim + 1) / 2 : 0;
+        const bool product = below(&s, 2), add = below(&s, 2);
+        to_shape.ndim = from.ndim - lost;
+        for (int d = 0; d < to_shape.ndim; d++)
+            to_shape.dim[d] = below(&s, 2) ? from.dim[d + lost] : 1;
+        const int64_t size = size_of(to_shape);
+        for (int64_t d = to_shape.ndim - 1, next = 1; d >= 0; next *= to_shape.dim[d--])
+            out_stride[d + lost] = to_shape.dim[d] == 1 ? 0 : next;
+        double *g = numbers(t, n, &s), *x = numbers(t, x_size, &s), *out = numbers(t, size, &s),
+               *run = numbers(t, n, &s);
+        void *tg = typed(t, n, g), *tx = typed(t, x_size, x), *tout = typed(t, size, out);
+        k->sum_to(from, tg, product ? tx : NULL, x_stride, to_shape, tout, add);
+        for (int64_t o = 0; o < size; o++) {
+            int64_t count = 0;
+            for (int64_t e = 0; e < n; e++)
+                if (place_of(from, e, out_stride) == o)
+                    run[count++] = product ? times(t, g[e], x[place_of(from, e, x_stride)]) : g[e];
+            double want = ref_sum(t, count, run);
+            if (add) want = plus(t, out[o], want);
+            cr_assert(same(at(t, tout, o), want), "%s %d: case %d at %d: %a, not %a", k->isa, t, i,
+                      (int)o, at(t, tout, o), want);
+        }
+        free(g), free(x), free(out), free(run), free(tg), free(tx), free(tout);
+    }
+}
+
+static double ref_binary(ls_dtype t, ls_binary op, double a, double b)
+{
+    switch (op) {
+    case LS_BINARY_ADD:
+        return plus(t, a, b);
+    case LS_BINARY_SUB:
+        return minus(t, a, b);
+    case LS_BINARY_MUL:
+        return times(t, a, b);
+    case LS_BINARY_DIV:
+        return over(t, a, b);
+    case LS_BINARY_EQUAL:
+        return a == b;
+    }
+    return 0;
+}
+
+Test(kernel, binary_broadcasts)
+{
+    EACH_TABLE(k)
+    for (int i = 0; i < 500; i++) {
+        const ls_dtype t = k->dtype;
+        const ls_binary op = (ls_binary)(i % 5);
+        uint64_t s = (uint64_t)i;
+        const ls_shape shape = random_shape(&s);
+        int64_t stride[2][LS_MAX_NDIM];
+        const int64_t a_size = random_strides(shape, &s, stride[0]),
+                      b_size = random_strides(shape, &s, stride[1]);
+        const int64_t n = size_of(shape);
+        const bool add = below(&s, 2);
+        double *a = numbers(t, a_size, &s), *b = numbers(t, b_size, &s),
+               *out = numbers(t, n + 1, &s);
+        for (int64_t e = 0; e < a_size && e < b_size; e += 3) b[e] = a[e];
+        void *ta = typed(t, a_size, a), *tb = typed(t, b_size, b), *tout = typed(t, n + 1, out);
+        k->binary(op, shape, ta, stride[0], tb, stride[1], tout, add);
+        for (int64_t e = 0; e <= n; e++) {
+            double want = out[e];
+            if (e < n) {
+                double value = ref_binary(t, op, a[place_of(shape, e, stride[0])],
+                                          b[place_of(shape, e, stride[1])]);
+                want = add ? plus(t, want, value) : value;
+            }
+            cr_assert(same(at(t, tout, e), want), "%s %d: op %d case %d at %d", k->isa, t, op, i,
+                      (int)e);
+        }
+        free(a), free(b), free(out), free(ta), free(tb), free(tout);
+    }
+}
+
+/* ---- functions
+ * ------------------------------------------------------------------------------------------- */
+static uint64_t bits_of(double x)
+{
+    uint64_t w;
+    memcpy(&w, &x, sizeof w);
+    return w;
+}
+
+/* Samples of all magnitudes, and of everyday ones; the last are special. */
+enum { SAMPLES = 20000 };
+static const double special[] = { 0.0,    -0.0,   1,      -1,     INFINITY, -INFINITY, NAN,
+                                  0.5,    2,      -2,     3,      -3,       88.7,      89,
+                                  -103.9, -104.1, -88,    709.7,  710,      -745,      -746,
+                                  -708.5, 1e-40,  -1e-40, 5e-324, 0.5625,   0.625 };
+static double *samples(ls_dtype t)
+{
+    uint64_t s = 6;
+    double *x = numbers(t, SAMPLES, &s);
+    for (int i = 0; i < SAMPLES; i++) {
+        if (i % 4 == 0)
+            x[i] = to(t, ldexp(x[i], (int)below(&s, t == LS_FLOAT32 ? 300 : 2150) -
+                                         (t == LS_FLOAT32 ? 150 : 1074)));
+        else if (i % 4 == 1) x[i] = to(t, x[i] * (t == LS_FLOAT32 ? 105 : 750));
+        else if (i % 4 == 2) x[i] = to(t, x[i] * 10);
+    }
+    for (size_t i = 0; i < sizeof special / sizeof special[0]; i++)
+        x[SAMPLES - 1 - i] = to(t, special[i]);
+    return x;
+}
+
+/* |got - want| in units of the last place of the type. */
+static double ulps(ls_dtype t, double got, long double want)
+{
+    const double in_type = t == LS_FLOAT32 ? (double)(float)want : (double)want;
+    if (isnan(in_type) || isinf(in_type) || in_type == 0) return same(got, in_type) ? 0 : INFINITY;
+    const int digits = t == LS_FLOAT32 ? 23 : 52, least = t == LS_FLOAT32 ? -126 : -1022;
+    const int exponent = ilogb(in_type) < least ? least : ilogb(in_type);
+    return (double)(fabsl(got - want) / ldexpl(1, exponent - digits));
+}
+
+static const struct {
+    const char *name;
+    ls_unary op;
+    double c, most;     /* ulps */
+    uint64_t digest[2]; /* of the results on samples(): they are part of numerics 1 */
+} functions[] = {
+    { "exp", LS_UNARY_EXP, 0, 1, { 0, 0 } },
+    { "log", LS_UNARY_LOG, 0, 1, { 0, 0 } },
+    { "tanh", LS_UNARY_TANH, 0, 2, { 0, 0 } },
+    { "pow 1.7", LS_UNARY_POW_C, 1.7, 2, { 0, 0 } },
+    { "pow -3", LS_UNARY_POW_C, -3, 2, { 0, 0 } },
+    { "pow 0.25", LS_UNARY_POW_C, 0.25, 2, { 0, 0 } },
+    { "pow 8", LS_UNARY_POW_C, 8, 2, { 0, 0 } },
+    { "pow inf", LS_UNARY_POW_C, INFINITY, 2, { 0, 0 } },
+    { "pow -inf", LS_UNARY_POW_C, -INFINITY, 2, { 0, 0 } },
+};
+static long double exact(ls_unary op, double c, double x)
+{
+    return op == LS_UNARY_EXP    ? expl(x)
+           : op == LS_UNARY_LOG  ? logl(x)
+           : op == LS_UNARY_TANH ? tanhl(x)
+                                 : powl(x, c);
+}
+
+Test(kernel, functions_are_exact_to_a_unit_or_two)
+{
+    EACH_TABLE(k)
+    for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
+        const ls_dtype t = k->dtype;
+        const double c = to(t, functions[f].c);
+        double *x = samples(t);
+        void *tx = typed(t, SAMPLES, x);
+        uint64_t digest = 0xcbf29ce484222325u;
+        k->unary(functions[f].op, functions[f].c, SAMPLES, tx, tx); /* in place */
+        for (int i = 0; i < SAMPLES; i++) {
+            double y = at(t, tx, i), off = ulps(t, y, exact(functions[f].op, c, x[i]));
+            cr_assert(off < functions[f].most, "%s %d: %s of %a is %a: %g ulp", k->isa, t,
+                      functions[f].name, x[i], y, off);
+            if (y == y) digest = (digest ^ bits_of(y)) * 0x100000001b3u;
+        }
+        cr_expect_eq(digest, functions[f].digest[t == LS_FLOAT64], "%s %d: %s: %#llx", k->isa, t,
+                     functions[f].name, (unsigned long long)digest);
+        free(x), free(tx);
+    }
+}
+
+static double ref_unary(ls_dtype t, ls_unary op, double c, double x)
+{
+    switch (op) {
+    case LS_UNARY_RELU:
+        return x < 0 ? 0 : x;
+    case LS_UNARY_ADD_C:
+        return plus(t, x, c);
+    case LS_UNARY_MUL_C:
+        return times(t, x, c);
+    case LS_UNARY_DIV_C:
+        return over(t, x, c);
+    default:
+        break; /* powers that are made of other operations */
+    }
+    return c == 0      ? 1
+           : c == 1    ? x
+           : c == 2    ? times(t, x, x)
+           : c == 3    ? times(t, times(t, x, x), x)
+           : c == 0.5  ? to(t, sqrt(x))
+           : c == -0.5 ? over(t, 1, to(t, sqrt(x)))
+           : c == -1   ? over(t, 1, x)
+                       : over(t, 1, times(t, x, x));
+}
+
+static const struct {
+    ls_unary op;
+    double c;
+} plain[] = {
+    { LS_UNARY_RELU, 0 },     { LS_UNARY_ADD_C, 0.1 }, { LS_UNARY_MUL_C, 0.1 },
+    { LS_UNARY_DIV_C, 255 },  { LS_UNARY_POW_C, 0 },   { LS_UNARY_POW_C, 1 },
+    { LS_UNARY_POW_C, 2 },    { LS_UNARY_POW_C, 3 },   { LS_UNARY_POW_C, .5 },
+    { LS_UNARY_POW_C, -0.5 }, { LS_UNARY_POW_C, -1 },  { LS_UNARY_POW_C, -2 },
+};
+
+Test(kernel, plain_functions_round_once_a_step)
+{
+    EACH_TABLE(k)
+    for (size_t f = 0; f < sizeof plain / sizeof plain[0]; f++) {
+        const ls_dtype t = k->dtype;
+        double *x = samples(t);
+        void *tx = typed(t, SAMPLES, x), *ty = typed(t, SAMPLES, x);
+        k->unary(plain[f].op, plain[f].c, SAMPLES, tx, ty);
+        for (int i = 0; i < SAMPLES; i++) {
+            double want = ref_unary(t, plain[f].op, to(t, plain[f].c), x[i]);
+            cr_assert(same(at(t, ty, i), want), "%s %d: %d with %g of %a: %a, not %a", k->isa, t,
+                      plain[f].op, plain[f].c, x[i], at(t, ty, i), want);
+        }
+        free(x), free(tx), free(ty);
+    }
+}
+
+static double ref_unary_back(ls_dtype t, ls_unary op, double c, double x, double y, double g)
+{
+    switch (op) {
+    case LS_UNARY_RELU:
+        return x > 0 ? g : 0;
+    case LS_UNARY_TANH:
+        return times(t, g, minus(t, 1, times(t, y, y)));
+    case LS_UNARY_EXP:
+        return times(t, g, y);
+    case LS_UNARY_LOG:
+        return over(t, g, x);
+    case LS_UNARY_ADD_C:
+        return g;
+    case LS_UNARY_MUL_C:
+        return times(t, g, to(t, c));
+    case LS_UNARY_DIV_C:
+        return over(t, g, to(t, c));
+    case LS_UNARY_POW_C:
+        break;
+    }
+    return c == 0 ? 0 : times(t, g, times(t, to(t, c), ref_unary(t, op, to(t, c - 1), x)));
+}
+
+Test(kernel, unary_back_multiplies_the_slope)
+{
+    static const double powers[] = { 0, 1, 2, 3, 4, 0.5, 1.5 };
+    EACH_TABLE(k)
+    for (int i = 0; i < 28; i++) {
+        const ls_unary op = i < 14 ? (ls_unary)(i / 2) : LS_UNARY_POW_C;
+        const double c = i < 14 ? 0.3 : powers[i / 2 - 7];
+        const bool add = i % 2;
+        const ls_dtype t = k->dtype;
+        enum { N = 1100 };
+        uint64_t s = (uint64_t)i;
+        double *x = numbers(t, N, &s), *y = numbers(t, N, &s), *g = numbers(t, N, &s),
+               *dx = numbers(t, N, &s);
+        x[5] = 0, x[6] = NAN, g[7] = NAN;
+        void *tx = typed(t, N, x), *ty = typed(t, N, y), *tg = typed(t, N, g),
+             *tdx = typed(t, N, dx);
+        k->unary_back(op, c, N, tx, ty, tg, tdx, add);
+        for (int e = 0; e < N; e++) {
+            double want = ref_unary_back(t, op, c, x[e], y[e], g[e]);
+            if (add) want = plus(t, dx[e], want);
+            cr_assert(same(at(t, tdx, e), want), "%s %d: %d with %g at %d: %a, not %a", k->isa, t,
+                      op, c, e, at(t, tdx, e), want);
+        }
+        free(x), free(y), free(g), free(dx), free(tx), free(ty), free(tg), free(tdx);
+    }
+}
+
+/* ---- small ones, losses, SGD
+ * ------------------------------------------------------------------------------- */
+Test(kernel, small_ones)
+{
+    EACH_TABLE(k)
+    {
+        const ls_dtype t = k->dtype;
+        enum { N = 2100 };
+        uint64_t s = 7;
+        double *x = numbers(t, N, &s), *y = numbers(t, N, &s), wide[N];
+        int64_t integer[N], largest[N / 7];
+        void *tx = typed(t, N, x), *ty = typed(t, N, y);
+        k->add(N, ty, tx);
+        for (int i = 0; i < N; i++) cr_assert(same(at(t, ty, i), plus(t, y[i], x[i])));
+        for (int i = 0; i < N; i++) y[i] = at(t, ty, i);
+        k->axpy(N, 0.1, tx, ty);
+        for (int i = 0; i < N; i++) cr_assert(same(at(t, ty, i), fuse(t, x[i], to(t, 0.1), y[i])));
+        for (int i = 0; i < N; i++)
+            wide[i] = uniform(&s, -1, 1), integer[i] = (int64_t)draw(&s) >> below(&s, 60);
+        k->from_double(N, wide, ty);
+        for (int i = 0; i < N; i++) cr_assert(same(at(t, ty, i), to(t, wide[i])));
+        k->from_int64(N, integer, ty);
+        for (int i = 0; i < N; i++)
+            cr_assert(same(at(t, ty, i),
+                           t == LS_FLOAT32 ? (double)(float)integer[i] : (double)integer[i]));
+        k->fill(N, 0.1, ty);
+        for (int i = 0; i < N; i++) cr_assert(same(at(t, ty, i), to(t, 0.1)));
+
+        cr_assert_eq(k->first_bad(N, tx), -1);
+        cr_assert_eq(k->first_bad(0, tx), -1);
+        static const double bad[] = { INFINITY, -INFINITY, NAN };
+        for (int i = N - 1; i >= 0; i -= 100) {
+            k->fill(1, bad[i % 3], (char *)tx + (size_t)i * k->bytes);
+            cr_assert_eq(k->first_bad(N, tx), i);
+        }
+
+        for (int i = 0; i < N; i++) x[i] = (double)below(&s, 5);
+        for (int i = 3; i < N; i += 50) x[i] = NAN;
+        free(tx);
+        tx = typed(t, N, x);
+        k->argmax(N / 7, 7, tx, largest);
+        for (int r = 0; r < N / 7; r++) {
+            int want = 0;
+            for (int i = 6; i >= 0; i--) /* backwards: the first of equals is met last */
+                if (isnan(x[r * 7 + i]) ||
+                    (!isnan(x[r * 7 + want]) && x[r * 7 + i] >= x[r * 7 + want]))
+                    want = i;
+            cr_assert_eq(largest[r], want, "%s: row %d", k->isa, r);
+        }
+        free(x), free(y), free(tx), free(ty);
     }
 }

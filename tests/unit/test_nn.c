@@ -6,7 +6,7 @@
 
 Test(nn, initial_values_as_pytorch)
 {
-    ls_ctx    *ctx = ls_start(&(ls_opts){ .seed = 1 });
+    ls_ctx *ctx = ls_start(&(ls_opts){ .seed = 1 });
     ls_module *m = ls_linear_new(ctx, 1, 1);
     cr_assert(eq(flt, (float)ls_item(ls_parameter(m, "weight")), 0.5152632f));
     cr_assert(eq(flt, (float)ls_item(ls_parameter(m, "bias")), -0.441378236f));
@@ -19,22 +19,25 @@ Test(nn, initial_values_as_pytorch)
 
 Test(nn, names_as_state_dict)
 {
-    ls_ctx    *ctx = ls_start(NULL);
+    ls_ctx *ctx = ls_start(NULL);
     ls_module *net = ls_module_new(ctx, "Net", NULL, NULL);
     ls_module_add(net, "fc1", ls_linear_new(ctx, 3, 8));
     ls_module_param(net, "scale", ls_ones(ctx, LS_SHAPE(1)));
     ls_module_add(net, "tail", ls_sequential(ctx, LS_RELU, LS_LINEAR(8, 2)));
-    static const char *const want[] = { "scale", "fc1.weight", "fc1.bias", "tail.1.weight", "tail.1.bias" };
-    ls_list                  p = ls_parameters(net);
+    static const char *const want[] = { "scale", "fc1.weight", "fc1.bias", "tail.1.weight",
+                                        "tail.1.bias" };
+    ls_list p = ls_parameters(net);
     cr_assert(eq(i64, p.count, 5));
-    for (int i = 0; i < 5; i++) cr_assert(eq(str, (char *)(uintptr_t)ls_parameter_name(net, i), (char *)(uintptr_t)want[i]));
+    for (int i = 0; i < 5; i++)
+        cr_assert(
+            eq(str, (char *)(uintptr_t)ls_parameter_name(net, i), (char *)(uintptr_t)want[i]));
     cr_assert(ls_parameter(net, "tail.1.bias") == p.at[4]);
     cr_assert(eq(int, ls_finish(ctx), 0));
 }
 
 Test(nn, sizes_are_worked_out)
 {
-    ls_ctx    *ctx = ls_start(NULL);
+    ls_ctx *ctx = ls_start(NULL);
     ls_module *m = ls_sequential(ctx, LS_LINEAR(4, 6), LS_TANH, LS_LINEAR(0, 2));
     cr_assert(eq(i64, ls_dim(ls_parameter(m, "2.weight"), 1), 6));
     ls_finish(ctx);
@@ -70,8 +73,8 @@ Test(nn, errors)
 
 Test(nn, freed_with_its_members)
 {
-    ls_ctx    *ctx = ls_start(NULL);
-    size_t     before = ls_memory_live();
+    ls_ctx *ctx = ls_start(NULL);
+    size_t before = ls_memory_live();
     ls_module *m = ls_sequential(ctx, LS_LINEAR(4, 6), LS_TANH, LS_LINEAR(6, 2));
     ls_parameters(m);
     ls_module_free(m);

@@ -5,16 +5,16 @@
 #include <math.h>
 #include <string.h>
 
-#define FAILS(ctx, status, fragment)                                                     \
-    do {                                                                                 \
-        cr_assert(eq(int, ls_error(ctx), status), "%s", ls_error_text(ctx));             \
-        cr_assert(strstr(ls_error_text(ctx), fragment) != NULL, "%s", ls_error_text(ctx)); \
-        ls_finish(ctx);                                                                  \
+#define FAILS(ctx, status, fragment)                                                               \
+    do {                                                                                           \
+        cr_assert(eq(int, ls_error(ctx), status), "%s", ls_error_text(ctx));                       \
+        cr_assert(strstr(ls_error_text(ctx), fragment) != NULL, "%s", ls_error_text(ctx));         \
+        ls_finish(ctx);                                                                            \
     } while (0)
 
 Test(tensor, values_shapes_items)
 {
-    ls_ctx    *ctx = ls_start(NULL);
+    ls_ctx *ctx = ls_start(NULL);
     ls_tensor *t = ls_tensor_of(ctx, LS_SHAPE(2, 3), 1, 2, 3, 4, 5, 6.5);
     cr_assert(eq(i64, ls_dim(t, -1), 3));
     cr_assert(eq(i64, ls_dim(t, 0), 2));
@@ -33,7 +33,7 @@ Test(tensor, float64_context)
 
 Test(tensor, random_as_pytorch)
 {
-    ls_ctx    *ctx = ls_start(&(ls_opts){ .seed = 1 });
+    ls_ctx *ctx = ls_start(&(ls_opts){ .seed = 1 });
     ls_tensor *u = ls_rand(ctx, LS_SHAPE(5));
     cr_assert(eq(flt, (float)ls_at(u, 0), 0.7576316f));
     cr_assert(eq(flt, (float)ls_at(u, 4), 0.0292815566f));
@@ -67,7 +67,7 @@ Test(tensor, result_ends_with_its_step)
 
 Test(tensor, result_before_the_first_step_lives_on)
 {
-    ls_ctx    *ctx = ls_start(NULL);
+    ls_ctx *ctx = ls_start(NULL);
     ls_tensor *a = ls_mul_scalar(ls_scalar(ctx, 2), 3);
     for (int i = 0; i < 3; i++) ls_step_begin(ctx);
     cr_assert(eq(dbl, ls_item(a), 6));
@@ -76,7 +76,7 @@ Test(tensor, result_before_the_first_step_lives_on)
 
 Test(tensor, leaf_in_place)
 {
-    ls_ctx    *ctx = ls_start(NULL);
+    ls_ctx *ctx = ls_start(NULL);
     ls_tensor *w = ls_requires_grad(ls_zeros(ctx, LS_SHAPE(2)));
     {
         LS_NO_GRAD(ctx);
@@ -123,8 +123,9 @@ Test(tensor, impossible_shapes)
 
 Test(tensor, slab_keeps_values)
 {
-    ls_ctx    *ctx = ls_start(NULL);
-    ls_tensor *a = ls_requires_grad(ls_full(ctx, LS_SHAPE(3), 5)), *b = ls_requires_grad(ls_full(ctx, LS_SHAPE(70), 7));
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *a = ls_requires_grad(ls_full(ctx, LS_SHAPE(3), 5)),
+              *b = ls_requires_grad(ls_full(ctx, LS_SHAPE(70), 7));
     cr_assert(eq(int, ls_slab_join(ctx, LS_LIST(a, b)), LS_OK));
     cr_assert(eq(dbl, ls_at(a, 2), 5));
     cr_assert(eq(dbl, ls_at(b, 69), 7));
@@ -136,7 +137,7 @@ Test(tensor, slab_keeps_values)
 
 Test(tensor, nothing_is_left)
 {
-    size_t  before = ls_memory_live();
+    size_t before = ls_memory_live();
     ls_ctx *ctx = ls_start(NULL);
     ls_tensor_free(ls_zeros(ctx, LS_SHAPE(9)));
     ls_tensor_free(NULL);
