@@ -1,0 +1,84 @@
+/* abort.c -- what cannot be agreed on: a rank that does not come, or one that cannot be told.
+ *
+ * The one MPI_Abort of lockstep, never with code 0. A line on stderr says why; a failure that
+ * is known but not agreed on yet is said before, because it may be the cause. Called by wait.c,
+ * fence.c and ranks.c.
+ */
+#include "comm/inside.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_NAMED = 8 };
+
+/* In one write, so that lines of several ranks do not mix. */
+void ls_comm_say(const char *form, ...)
+{
+    char line[2048] = "lockstep: ";
+    va_list args;
+    va_start(args, form);
+    vsnprintf(line + strlen(line), sizeof line - strlen(line) - 1, form, args);
+    va_end(args);
+    strcat(line, "\n");
+    for (const char *at = line; *at;) {
+        ssize_t written = write(STDERR_FILENO, at, strlen(at));
+        if (written < 0 && errno != EINTR) return; /* nobody listens */
+        if (written > 0) at += written;
+    }
+}
+
+/* To this fence? */
+static bool has_come(const ls_comm *c, int r)
+{
+    const ls_word *word = &c->peer[r].word[c->fence & 1];
+    return word->fence == c->fence && (word->kind == LS_PLAIN || word->kind == LS_LEAVING);
+}
+
+_Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text)
+{
+    ls_comm *c = ctx->comm;
+    for (int r = 0; r < c->count; r++) {
+        const ls_word *word = &c->peer[r].word[c->fence & 1];
+        if (!has_come(c, r) || !word->status || ctx->agreed) continue;
+        ls_comm_say("rank %d of %d: %s", r, c->count, word->text);
+        break;
+    }
+    ls_comm_say("%s: %s", ctx->who, text);
+    MPI_Abort(c->control != MPI_COMM_NULL ? c->control : MPI_COMM_WORLD, ls_exit_code(status));
+    for (;;) raise(SIGKILL); /* never comes here */
+}
+
+static bool is_late(const ls_comm *c, int r)
+{
+    if (r == c->rank) return false;
+    return c->meeting ? !has_come(c, r) : c->peer[r].last.exchange < c->exchange;
+}
+
+_Noreturn void ls_comm_late(ls_ctx *ctx, double waited_s)
+{
+    ls_comm *c = ctx->comm;
+    ls_stand here = ls_comm_stand(ctx);
+    char text[1536];
+    int named = 0, late = 0;
+    int used = snprintf(text, sizeof text, "waited %.3g s in %s() (call %llu) for", waited_s,
+                        here.name, (unsigned long long)here.call);
+    for (int r = 0; r < c->count; r++) {
+        if (!is_late(c, r) || ++late > MOST_NAMED) continue;
+        const ls_stand *last = &c->peer[r].last;
+        const char *comma = named++ ? ";" : "";
+        if (last->exchange)
+            used += snprintf(text + used, sizeof text - (size_t)used,
+                             "%s rank %d, last seen in %s() (call %llu)", comma, r, last->name,
+                             (unsigned long long)last->call);
+        else
+            used += snprintf(text + used, sizeof text - (size_t)used, "%s rank %d, not seen yet",
+                             comma, r);
+    }
+    if (late > MOST_NAMED)
+        snprintf(text + used, sizeof text - (size_t)used, "; and %d more", late - MOST_NAMED);
+    if (!late)
+        snprintf(text + used, sizeof text - (size_t)used, " data, though every rank is there");
+    ls_comm_abort(ctx, LS_ERR_LATE, text);
+}

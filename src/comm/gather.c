@@ -1,0 +1,91 @@
+/* gather.c -- bits of all ranks or-ed, the root's bytes to all, and the rows of a part to all.
+ *
+ * A broadcast is a sum in which only the root has a piece; a gathering of much is one whose slices
+ * are the ranks' rows, in which nothing is added. Called through ls_links.
+ */
+#include "comm/inside.h"
+#include <string.h>
+
+/* ---- bits ---------------------------------------------------------------------------------- */
+ls_status ls_comm_any(ls_ctx *ctx, uint64_t mine, uint64_t *all)
+{
+    ls_comm *c = ctx->comm;
+    *all = 0;
+    if (ctx->failure.status) return ls_comm_agree(ctx);
+    if (c->count == 1) return *all = mine, LS_OK;
+    ls_stamp stamp = ls_comm_stamp(ctx, LS_VOTE, 1, 0, sizeof mine);
+    ls_blocks b;
+    int64_t *bytes = ls_comm_take(ctx, c->count * (int64_t)sizeof *bytes);
+    for (int r = 0; bytes && r < c->count; r++) bytes[r] = sizeof mine;
+    if (!bytes || !ls_blocks_begin(ctx, &b, bytes)) return ls_comm_end(ctx, false);
+    memcpy(b.block[c->rank], &mine, sizeof mine);
+    if (!ls_blocks_exchange(ctx, &stamp, &b)) return ls_comm_end(ctx, false);
+    for (int r = 0; r < c->count; r++) {
+        uint64_t theirs;
+        memcpy(&theirs, b.block[r], sizeof theirs);
+        *all |= theirs;
+    }
+    return ls_comm_end(ctx, true);
+}
+
+/* ---- the root's bytes ---------------------------------------------------------------------- */
+ls_status ls_comm_broadcast(ls_ctx *ctx, void *data, size_t bytes)
+{
+    ls_comm *c = ctx->comm;
+    if (ctx->failure.status) return ls_comm_agree(ctx);
+    if (c->count == 1) return LS_OK;
+    ls_span span = { 0, (int64_t)bytes, &data, data };
+    ls_group group = { .plan = &c->from_root, .bytes = (int64_t)bytes, .spans = 1, .span = &span };
+    ls_layout l = { &group, 1, ((int64_t)bytes + 63) / 64 * 64 };
+    ls_stamp stamp = ls_comm_stamp(ctx, LS_BROADCAST, 1, 0, (int64_t)bytes);
+    return ls_comm_end(ctx, ls_comm_reduce(ctx, &stamp, &l));
+}
+
+/* ---- the rows of a part -------------------------------------------------------------------- */
+static bool gather_small(ls_ctx *ctx, const ls_stamp *stamp, const int64_t *bound, const void *own,
+                         char *all)
+{
+    const ls_comm *c = ctx->comm;
+    ls_blocks b;
+    int64_t *bytes = ls_comm_take(ctx, c->count * (int64_t)sizeof *bytes);
+    for (int r = 0; bytes && r < c->count; r++) bytes[r] = bound[r + 1] - bound[r];
+    if (!bytes || !ls_blocks_begin(ctx, &b, bytes)) return false;
+    if (bytes[c->rank]) memcpy(b.block[c->rank], own, (size_t)bytes[c->rank]);
+    if (!ls_blocks_exchange(ctx, stamp, &b)) return false;
+    for (int r = 0; r < c->count; r++)
+        if (bytes[r]) memcpy(all + bound[r], b.block[r], (size_t)bytes[r]);
+    return true;
+}
+
+static bool gather_large(ls_ctx *ctx, const ls_stamp *stamp, const int64_t *bound, const void *own,
+                         char *all)
+{
+    const ls_comm *c = ctx->comm;
+    int64_t at = bound[c->rank], bytes = bound[c->rank + 1] - at;
+    if (bytes) memcpy(all + at, own, (size_t)bytes);
+    ls_span span = { .bytes = stamp->bytes, .root = all };
+    ls_group group = { .plan = &c->nothing, .bytes = stamp->bytes, .spans = 1, .span = &span };
+    ls_layout l = { &group, 1, stamp->bytes };
+    return ls_slices_exchange(ctx, stamp, &l, bound);
+}
+
+ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void *own, void *all)
+{
+    ls_comm *c = ctx->comm;
+    int64_t leaf_rows = ctx->opts.leaf_rows, row = (int64_t)row_bytes;
+    if (ctx->failure.status) return ls_comm_agree(ctx);
+    if (c->count == 1) {
+        if (rows && row) memmove(all, own, (size_t)rows * row_bytes);
+        return LS_OK;
+    }
+    ls_stamp stamp = ls_comm_stamp(ctx, LS_GATHER, 1, rows, rows * row);
+    stamp.digest = (uint64_t)leaf_rows;
+    int64_t leaves = ls_leaf_count(rows, leaf_rows);
+    int64_t *bound = ls_comm_take(ctx, (c->count + 1) * (int64_t)sizeof *bound);
+    if (!bound) return ls_comm_end(ctx, false);
+    for (int r = 0; r < c->count; r++)
+        bound[r] = ls_leaf_rows(rows, leaf_rows, ls_leaf_cut(leaves, c->count, r)).from * row;
+    bound[c->count] = rows * row;
+    bool is_small = stamp.bytes <= LS_SMALL_BYTES;
+    return ls_comm_end(ctx, (is_small ? gather_small : gather_large)(ctx, &stamp, bound, own, all));
+}

@@ -1,0 +1,146 @@
+/* inside.h -- what the files of comm share. Nobody else includes it.
+ *
+ * Exchanges are numbered: all ranks carry out the same ones in the same order, meetings at the fence
+ * included. Data and control messages go through communicators of their own. Everything of an
+ * exchange lies in one arena; between calls no data message is under way.
+ */
+#pragma once
+#include "comm/comm.h"
+#include <mpi.h>
+
+/* ---- what messages carry --------------------------------------------------------------------------- */
+/* Where a rank stands. */
+typedef struct ls_stand {
+    uint64_t exchange, call;
+    char     name[40]; /* of the call */
+} ls_stand;
+
+typedef enum ls_exchange_kind { LS_MEETING, LS_VOTE, LS_BROADCAST, LS_GATHER, LS_SUMS } ls_exchange_kind;
+/* At the head of the first message to every rank that an exchange writes to; equal on all ranks. */
+typedef struct ls_stamp {
+    ls_stand at;
+    int64_t  kind, arrays, rows, bytes;
+    uint64_t digest; /* of all sizes */
+} ls_stamp;
+
+typedef enum ls_word_kind {
+    LS_POSTED, /* a failure, from where it happened */
+    LS_HERE,   /* has waited for long */
+    LS_PLAIN,  /* at the fence, as its program says */
+    LS_LEAVING /* at the fence, because some rank failed: this one or another */
+} ls_word_kind;
+typedef struct ls_word {
+    ls_stand at;
+    uint64_t fence; /* the next, or this one */
+    uint64_t sent;  /* data messages to the receiver since the start; at the fence only */
+    int32_t  kind, status;
+    char     text[sizeof((ls_failure *)0)->text];
+} ls_word;
+
+/* ---- state -------------------------------------------------------------------------------------------- */
+typedef struct ls_peer {
+    ls_stand last; /* where it was last seen */
+    uint64_t sent, received; /* data messages */
+    bool     has_failed;
+    uint64_t failed_fence, failed_at; /* the fence it is on the way to, the first exchange it leaves out */
+    ls_word  word[2]; /* said at the last fences of even and of odd number */
+} ls_peer;
+
+/* Who holds which pieces of a sum over so many rows. */
+typedef struct ls_plan {
+    struct ls_plan *next;
+    int64_t      rows, leaf_rows;
+    uint64_t     used;     /* in this exchange */
+    int64_t      pieces;   /* of all ranks */
+    int64_t     *first;    /* [count + 1]: pieces of rank r are first[r] to first[r + 1] */
+    ls_addition *addition; /* [pieces - 1] */
+} ls_plan;
+
+typedef struct ls_comm {
+    int         rank, count;
+    bool        ends_mpi;
+    MPI_Comm    data, control;
+    uint64_t    exchange; /* this one, or the next */
+    uint64_t    fence;    /* the next */
+    uint64_t    calls;    /* the most that any rank had made at the fence that agreed on a failure */
+    bool        meeting, posted;
+    ls_peer    *peer;
+    uint64_t    leave_at; /* the first exchange that cannot end, because a rank failed before; or UINT64_MAX */
+    int         plain;    /* a rank that is at the fence, and */
+    uint64_t    plain_at; /* its exchange; or UINT64_MAX */
+    int         arrived[2];
+    ls_word     heard;    /* receives control messages */
+    MPI_Request hearing;
+    ls_word    *word;        /* [2 + count]: posted, here, and to each rank at the fence */
+    MPI_Request *word_sent;  /* [3][count] */
+    MPI_Request *sending;    /* data */
+    int64_t     sending_count, sending_room;
+    ls_arena    arena;       /* of one exchange */
+    ls_plan    *plans, from_root, nothing;
+} ls_comm;
+
+/* ---- wait.c ---------------------------------------------------------------------------------------------- */
+enum { LS_TAG_FIRST = 1, LS_TAG_PIECE, LS_TAG_ROOT };
+/* Waits until poll() says done; it returns MPI's code. False: the exchange is to be left. */
+typedef int ls_poll(void *of, int *done);
+bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave);
+/* False, with the context failed, where MPI reports an error; at the fence that ends the job. */
+bool ls_comm_ok(ls_ctx *ctx, int code, const char *what);
+bool ls_comm_send(ls_ctx *ctx, int to, int tag, const void *data, int64_t bytes);
+bool ls_comm_receive(ls_ctx *ctx, int from, int tag, void *data, int64_t bytes);
+/* The first message of an exchange from a rank: its stamp must be ours. */
+bool ls_comm_receive_first(ls_ctx *ctx, int from, const ls_stamp *stamp, void *data, int64_t bytes);
+/* Until the first so many sends are complete. */
+bool ls_comm_flush(ls_ctx *ctx, int64_t count);
+/* Receives and forgets what other ranks sent before the fence. */
+void ls_comm_drain(ls_ctx *ctx);
+bool ls_comm_complete(ls_ctx *ctx, MPI_Request *request, int64_t count, bool may_leave);
+
+/* ---- fence.c ---------------------------------------------------------------------------------------------- */
+void      ls_comm_hear(ls_ctx *ctx);
+void      ls_comm_here(ls_ctx *ctx);
+bool      ls_comm_must_leave(ls_ctx *ctx);
+ls_status ls_comm_meet(ls_ctx *ctx, ls_word_kind kind); /* LS_PLAIN or LS_LEAVING */
+
+/* ---- abort.c ---------------------------------------------------------------------------------------------- */
+void ls_comm_say(const char *form, ...) __attribute__((format(printf, 1, 2))); /* a line on stderr */
+_Noreturn void ls_comm_late(ls_ctx *ctx, double waited_s);
+_Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text);
+
+/* ---- exchange.c -------------------------------------------------------------------------------------------- */
+ls_stand  ls_comm_stand(const ls_ctx *ctx);
+ls_stamp  ls_comm_stamp(const ls_ctx *ctx, ls_exchange_kind kind, int64_t arrays, int64_t rows, int64_t bytes);
+void     *ls_comm_take(ls_ctx *ctx, int64_t bytes); /* for this exchange; NULL with the context failed */
+ls_status ls_comm_end(ls_ctx *ctx, bool ok);        /* not ok: at the fence */
+void      ls_comm_not_same(ls_failure *f, const ls_stamp *mine, const ls_stamp *theirs, int rank);
+
+/* ---- ways for data ------------------------------------------------------------------------------------------- */
+enum { LS_SMALL_BYTES = 64 << 10 }; /* from all ranks: they go to every rank as they are */
+
+/* plan.c */
+const ls_plan *ls_comm_plan(ls_ctx *ctx, int64_t rows);
+bool           ls_comm_plans_new(ls_ctx *ctx);
+void           ls_comm_plans_free(ls_comm *c);
+
+/* blocks.c: every rank's block to every rank. bytes[r]: of rank r's, equal on all ranks. */
+typedef struct ls_blocks { const int64_t *bytes; char **block, *packed; int64_t *at; } ls_blocks;
+bool ls_blocks_begin(ls_ctx *ctx, ls_blocks *b, const int64_t *bytes); /* then fill block[own] */
+bool ls_blocks_exchange(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b);
+
+/* What is summed, as one space of bytes: groups one after another at multiples of 64; in a group the
+ * arrays of equal rows and type, without gaps. */
+typedef struct ls_span { int64_t at, bytes; void *const *piece; void *root; } ls_span;
+typedef struct ls_group {
+    const ls_plan   *plan;
+    const ls_kernel *kernel; /* NULL: nothing is added */
+    int64_t          at, bytes, spans;
+    const ls_span   *span;
+} ls_group;
+typedef struct ls_layout { ls_group *group; int64_t groups, bytes; } ls_layout;
+
+/* sums.c: brings together the pieces of all ranks, and every root to every rank. */
+bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l);
+/* Adds in the order of the plan, n elements each; where the sum lies: in wanted if that is a piece. */
+void *ls_comm_add_tree(const ls_group *g, int64_t n, void **piece, const void *wanted);
+/* slices.c: rank r owns the bytes bound[r] to bound[r + 1] of the space. */
+bool ls_slices_exchange(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound);

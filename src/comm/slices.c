@@ -1,0 +1,246 @@
+/* slices.c -- sums and copies of what is large, by slices.
+ *
+ * Every rank owns a slice of the space. It gets the others' pieces of its slice, adds them in the
+ * order of the plan while they are in the cache, and sends the sum to all; with one piece a rank
+ * that is the least volume there is, 2 n (P - 1) / P. Where nothing is to be added the same way is
+ * a broadcast (only the root has a piece) or a gathering (every rank has its slice already).
+ *
+ * A slice is cut into chunks by rules that every rank follows by itself, and chunks are the
+ * messages: of one array they go straight out of it and into it; those that cover several small
+ * arrays are packed. Pieces are sent first, of all slices, chunk by chunk; a root may be the array
+ * of a piece, so no root comes in before the pieces are out.
+ *
+ * Called by sums.c and gather.c.
+ */
+#include "comm/inside.h"
+#include <string.h>
+
+enum { MOST_BYTES = 256 << 10, LEAST_BYTES = 32 << 10, CACHE_BYTES = 1 << 20, LARGE_SPAN_PART = 4 };
+
+typedef struct chunk {
+    const ls_group *group;
+    const ls_span *span; /* of its first byte */
+    int64_t from, to;
+} chunk;
+
+typedef struct slices {
+    ls_ctx *ctx;
+    ls_comm *comm;
+    const ls_layout *layout;
+    const int64_t *bound;
+    int64_t chunk_bytes;
+    int64_t pieces; /* of the group that has most */
+    char *came;     /* room for the pieces of a chunk */
+    void **piece;
+} slices;
+
+/* ---- chunks -------------------------------------------------------------------------------- */
+/* The span that byte at of a group lies in. */
+static const ls_span *span_at(const ls_group *g, int64_t at)
+{
+    int64_t low = 0, high = g->spans;
+    while (high - low > 1) {
+        int64_t middle = (low + high) / 2;
+        if (g->span[middle].at <= at) low = middle;
+        else high = middle;
+    }
+    return &g->span[low];
+}
+
+/* Cuts the next chunk of a slice; k->to says how far it got. False at the slice's end. A chunk ends
+ * with its group, and where a large array ends or begins. */
+static bool next_chunk(const slices *s, int owner, chunk *k)
+{
+    int64_t from = k->group ? k->to : s->bound[owner], end = s->bound[owner + 1];
+    const ls_group *g = k->group ? k->group : s->layout->group,
+                   *last = s->layout->group + s->layout->groups;
+    while (g < last && from >= g->at + g->bytes) g++;
+    if (g == last) return false;
+    if (from < g->at) from = g->at;
+    if (from >= end) return false;
+    if (end > g->at + g->bytes) end = g->at + g->bytes;
+    const ls_span *a = span_at(g, from);
+    int64_t to = a->at + a->bytes, most = from + s->chunk_bytes,
+            large = s->chunk_bytes / LARGE_SPAN_PART;
+    if (to - from < large)
+        for (const ls_span *b = a + 1; b < g->span + g->spans && b->bytes < large && to < most; b++)
+            to = b->at + b->bytes;
+    if (to > most) to = most;
+    if (to > end) to = end;
+    *k = (chunk){ g, a, from, to };
+    return true;
+}
+
+static int64_t bytes_of(const chunk *k)
+{
+    return k->to - k->from;
+}
+
+static bool is_direct(const chunk *k)
+{
+    return k->to <= k->span->at + k->span->bytes;
+}
+
+/* Copies between a chunk and the arrays it covers: piece number i, or the root for -1. */
+static void copy(const chunk *k, int64_t i, char *packed, bool to_packed)
+{
+    for (const ls_span *a = k->span; a < k->group->span + k->group->spans && a->at < k->to; a++) {
+        int64_t from = a->at > k->from ? a->at : k->from;
+        int64_t to = a->at + a->bytes < k->to ? a->at + a->bytes : k->to;
+        char *array = (char *)(i < 0 ? a->root : a->piece[i]) + (from - a->at);
+        if (to_packed) memcpy(packed + (from - k->from), array, (size_t)(to - from));
+        else memcpy(array, packed + (from - k->from), (size_t)(to - from));
+    }
+}
+
+static char *direct(const chunk *k, int64_t i)
+{
+    return (char *)(i < 0 ? k->span->root : k->span->piece[i]) + (k->from - k->span->at);
+}
+
+/* Piece i of this rank's as one run of bytes; NULL without memory. */
+static char *own_piece(slices *s, const chunk *k, int64_t i)
+{
+    if (is_direct(k)) return direct(k, i);
+    char *packed = ls_comm_take(s->ctx, bytes_of(k));
+    if (packed) copy(k, i, packed, true);
+    return packed;
+}
+
+/* ---- pieces out ---------------------------------------------------------------------------- */
+static bool send_chunk(slices *s, int owner, const chunk *k)
+{
+    const int64_t *first = k->group->plan->first + s->comm->rank;
+    for (int64_t i = 0; i < first[1] - first[0]; i++) {
+        const char *data = own_piece(s, k, i);
+        if (!data || !ls_comm_send(s->ctx, owner, LS_TAG_PIECE, data, bytes_of(k))) return false;
+    }
+    return true;
+}
+
+/* The first chunk of every slice, then the second, ... so that all owners can begin. */
+static bool send_pieces(slices *s)
+{
+    int count = s->comm->count;
+    chunk *at = ls_comm_take(s->ctx, count * (int64_t)sizeof *at);
+    if (!at) return false;
+    memset(at, 0, (size_t)count * sizeof *at);
+    for (bool more = true; more;) {
+        more = false;
+        for (int i = 1; i < count; i++) {
+            int owner = (s->comm->rank + i) % count;
+            if (!next_chunk(s, owner, &at[owner])) continue;
+            more = true;
+            if (!send_chunk(s, owner, &at[owner])) return false;
+        }
+    }
+    return true;
+}
+
+/* ---- sums ---------------------------------------------------------------------------------- */
+/* Fills s->piece with the pieces of all ranks. One of another rank goes where the sum is wanted if
+ * it is the tree's first and the place is free. */
+static bool collect(slices *s, const chunk *k, const char *wanted)
+{
+    const int64_t *first = k->group->plan->first;
+    int count = s->comm->count, own = s->comm->rank;
+    for (int64_t i = first[own]; i < first[own + 1]; i++)
+        if (!(s->piece[i] = own_piece(s, k, i - first[own]))) return false;
+    bool is_free = wanted && (first[own] == first[own + 1] || s->piece[first[own]] != wanted);
+    char *room = s->came;
+    for (int step = 1; step < count; step++) {
+        int from = (own + count - step) % count;
+        for (int64_t i = first[from]; i < first[from + 1]; i++) {
+            s->piece[i] = i == 0 && is_free ? (char *)(uintptr_t)wanted : room;
+            if (s->piece[i] == room) room += s->chunk_bytes;
+            if (!ls_comm_receive(s->ctx, from, LS_TAG_PIECE, s->piece[i], bytes_of(k)))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool send_root(slices *s, const chunk *k, const char *root)
+{
+    int count = s->comm->count;
+    for (int i = 1; i < count; i++)
+        if (!ls_comm_send(s->ctx, (s->comm->rank + i) % count, LS_TAG_ROOT, root, bytes_of(k)))
+            return false;
+    return true;
+}
+
+/* Adds this rank's slice, chunk by chunk, and sends it to all. */
+static bool add_slice(slices *s)
+{
+    for (chunk k = { 0 }; next_chunk(s, s->comm->rank, &k);) {
+        const ls_group *g = k.group;
+        char *root = is_direct(&k) ? direct(&k, -1) : NULL, *sum = root;
+        if (g->plan->pieces) {
+            if (!collect(s, &k, root)) return false;
+            int64_t n = g->kernel ? bytes_of(&k) / (int64_t)g->kernel->bytes : 0;
+            sum = ls_comm_add_tree(g, n, s->piece, root);
+        }
+        if (!root) {
+            if (!(root = ls_comm_take(s->ctx, bytes_of(&k)))) return false;
+            copy(&k, -1, sum, false);
+        }
+        if (sum != root) memcpy(root, sum, (size_t)bytes_of(&k));
+        if (!send_root(s, &k, root)) return false;
+    }
+    return true;
+}
+
+/* ---- roots in ------------------------------------------------------------------------------ */
+static bool receive_roots(slices *s)
+{
+    int count = s->comm->count;
+    for (int i = 1; i < count; i++) {
+        int owner = (s->comm->rank + count - i) % count;
+        for (chunk k = { 0 }; next_chunk(s, owner, &k);) {
+            char *root = is_direct(&k) ? direct(&k, -1) : s->came;
+            if (!ls_comm_receive(s->ctx, owner, LS_TAG_ROOT, root, bytes_of(&k))) return false;
+            if (root == s->came) copy(&k, -1, root, false);
+        }
+    }
+    return true;
+}
+
+/* ---- the exchange -------------------------------------------------------------------------- */
+static bool meet(slices *s, const ls_stamp *stamp, bool send)
+{
+    ls_stamp theirs;
+    for (int i = 1; i < s->comm->count; i++) {
+        int to = (s->comm->rank + i) % s->comm->count,
+            from = (s->comm->rank + s->comm->count - i) % s->comm->count;
+        if (send ? !ls_comm_send(s->ctx, to, LS_TAG_FIRST, stamp, sizeof *stamp)
+                 : !ls_comm_receive_first(s->ctx, from, stamp, &theirs, sizeof theirs))
+            return false;
+    }
+    return true;
+}
+
+/* Chunks so large that the pieces of one fit the cache. */
+static bool begin(slices *s)
+{
+    s->pieces = 1;
+    for (int64_t i = 0; i < s->layout->groups; i++)
+        if (s->layout->group[i].plan->pieces > s->pieces)
+            s->pieces = s->layout->group[i].plan->pieces;
+    s->chunk_bytes = CACHE_BYTES / s->pieces / 64 * 64;
+    if (s->chunk_bytes > MOST_BYTES) s->chunk_bytes = MOST_BYTES;
+    if (s->chunk_bytes < LEAST_BYTES) s->chunk_bytes = LEAST_BYTES;
+    s->came = ls_comm_take(s->ctx, s->pieces * s->chunk_bytes);
+    s->piece = ls_comm_take(s->ctx, s->pieces * (int64_t)sizeof *s->piece);
+    return s->came && s->piece;
+}
+
+bool ls_slices_exchange(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
+                        const int64_t *bound)
+{
+    slices s = { .ctx = ctx, .comm = ctx->comm, .layout = l, .bound = bound };
+    if (!begin(&s) || !meet(&s, stamp, true) || !send_pieces(&s) || !meet(&s, stamp, false))
+        return false;
+    int64_t pieces_sent = s.comm->sending_count;
+    return add_slice(&s) && ls_comm_flush(ctx, pieces_sent) && receive_roots(&s) &&
+           ls_comm_flush(ctx, s.comm->sending_count);
+}

@@ -1,0 +1,187 @@
+/* sums.c -- sums over the leaves of a batch, in the one tree.
+ *
+ * A rank brings the pieces it holds (maximal nodes of the tree within its leaves); the plan says
+ * which additions make the root of them. These are the same additions, in the same order, whatever
+ * the number of ranks and whatever way the pieces took, so the bits never depend on either. All
+ * sums of a call travel together: those of equal rows and type form a group and are added as one
+ * array. alone    one rank has all pieces small    every rank's pieces to every rank (blocks.c),
+ * each adds all: one message's time for two large    each rank adds a slice of the space and sends
+ * it to all (slices.c): least volume ls_comm_reduce() is the whole of what is known about the way;
+ * another one is chosen there.
+ *
+ * Called by grad and train through ls_links, and by gather.c.
+ */
+#include "comm/inside.h"
+#include <string.h>
+
+enum { GROUP_ALIGN = 64, PIECE_ALIGN = 16 };
+
+static int64_t aligned(int64_t bytes, int64_t to)
+{
+    return (bytes + to - 1) / to * to;
+}
+
+void *ls_comm_add_tree(const ls_group *g, int64_t n, void **piece, const void *wanted)
+{
+    const ls_addition *a = g->plan->addition;
+    for (int64_t i = 0; i < g->plan->pieces - 1; i++) {
+        void *into = piece[a[i].into], *from = piece[a[i].from];
+        if (from == wanted) { /* of two, the order is no matter */
+            from = into;
+            into = piece[a[i].from];
+        }
+        g->kernel->add(n, into, from);
+        piece[a[i].into] = into;
+    }
+    return piece[0];
+}
+
+/* ---- small --------------------------------------------------------------------------------- */
+static int64_t held(const ls_group *g, int r)
+{
+    return g->plan->first[r + 1] - g->plan->first[r];
+}
+
+static void pack(const ls_layout *l, int own, char *to)
+{
+    for (const ls_group *g = l->group; g < l->group + l->groups; g++)
+        for (int64_t k = 0; k < held(g, own); k++, to += aligned(g->bytes, PIECE_ALIGN))
+            for (const ls_span *s = g->span; s < g->span + g->spans; s++)
+                memcpy(to + (s->at - g->at), s->piece[k], (size_t)s->bytes);
+}
+
+static void unpack(const ls_group *g, const char *from)
+{
+    for (const ls_span *s = g->span; s < g->span + g->spans; s++)
+        memcpy(s->root, from + (s->at - g->at), (size_t)s->bytes);
+}
+
+static bool reduce_small(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
+                         const int64_t *bytes)
+{
+    const ls_comm *c = ctx->comm;
+    ls_blocks b;
+    if (!ls_blocks_begin(ctx, &b, bytes)) return false;
+    pack(l, c->rank, b.block[c->rank]);
+    if (!ls_blocks_exchange(ctx, stamp, &b)) return false;
+    for (const ls_group *g = l->group; g < l->group + l->groups; g++) {
+        void **piece = ls_comm_take(ctx, g->plan->pieces * (int64_t)sizeof *piece);
+        if (!piece) return false;
+        for (int r = 0, i = 0; r < c->count; r++)
+            for (int64_t k = 0; k < held(g, r); k++, b.block[r] += aligned(g->bytes, PIECE_ALIGN))
+                piece[i++] = b.block[r];
+        int64_t n = g->kernel ? g->bytes / (int64_t)g->kernel->bytes : 0;
+        unpack(g, ls_comm_add_tree(g, n, piece, NULL));
+    }
+    return true;
+}
+
+/* ---- which way ----------------------------------------------------------------------------- */
+bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l)
+{
+    int count = ctx->comm->count;
+    int64_t all = 0;
+    int64_t *number = ls_comm_take(ctx, (count + 1) * (int64_t)sizeof *number);
+    if (!number) return false;
+    for (int r = 0; r < count; r++) {
+        number[r] = 0;
+        for (const ls_group *g = l->group; g < l->group + l->groups; g++)
+            number[r] += held(g, r) * aligned(g->bytes, PIECE_ALIGN);
+        all += number[r];
+    }
+    if (all <= LS_SMALL_BYTES) return reduce_small(ctx, stamp, l, number);
+    int64_t lines = l->bytes / GROUP_ALIGN;
+    for (int r = 0; r <= count; r++)
+        number[r] = (lines / count * r + lines % count * r / count) * GROUP_ALIGN;
+    return ls_slices_exchange(ctx, stamp, l, number);
+}
+
+/* ---- groups -------------------------------------------------------------------------------- */
+static const ls_kernel *kernel_of(ls_ctx *ctx, ls_dtype dtype)
+{
+    if (ctx->kernel && dtype == ctx->opts.dtype) return ctx->kernel;
+    const ls_kernel *k = ls_kernel_for(dtype, NULL);
+    if (!k) ls_fail(ctx, LS_ERR_TYPE, "sums over rows are of floating types");
+    return k;
+}
+
+/* The arrays that go with sums[first], as a group behind those there are. */
+static bool add_group(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_t first,
+                      int64_t count, bool *taken, ls_span *span)
+{
+    const ls_row_sum *of = sums[first];
+    ls_group *g = &l->group[l->groups++];
+    *g = (ls_group){ .plan = ls_comm_plan(ctx, of->rows), .kernel = kernel_of(ctx, of->dtype) };
+    if (!g->plan || !g->kernel) return false;
+    g->at = l->bytes;
+    g->span = span;
+    for (int64_t i = first; i < count; i++) {
+        const ls_row_sum *s = sums[i];
+        if (taken[i] || s->rows != of->rows || s->dtype != of->dtype) continue;
+        taken[i] = true;
+        int64_t bytes = s->count * (int64_t)g->kernel->bytes;
+        *span++ = (ls_span){ g->at + g->bytes, bytes, s->piece, s->root };
+        g->bytes += bytes;
+        g->spans++;
+    }
+    l->bytes = aligned(g->at + g->bytes, GROUP_ALIGN);
+    return true;
+}
+
+/* Sums over no rows are zero and need nobody. */
+static bool lay_out(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_t count)
+{
+    bool *taken = ls_comm_take(ctx, count * (int64_t)sizeof *taken);
+    ls_span *span = ls_comm_take(ctx, count * (int64_t)sizeof *span);
+    *l = (ls_layout){ .group = ls_comm_take(ctx, count * (int64_t)sizeof *l->group) };
+    if (!taken || !span || !l->group) return false;
+    for (int64_t i = 0; i < count; i++) {
+        const ls_row_sum *s = sums[i];
+        taken[i] = s->rows <= 0 || s->count <= 0;
+        if (!taken[i] || s->count <= 0) continue;
+        const ls_kernel *k = kernel_of(ctx, s->dtype);
+        if (!k) return false;
+        memset(s->root, 0, (size_t)s->count * k->bytes);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        if (taken[i]) continue;
+        if (!add_group(ctx, l, sums, i, count, taken, span)) return false;
+        span += l->group[l->groups - 1].spans;
+    }
+    return true;
+}
+
+static uint64_t digest(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
+{
+    uint64_t d = (uint64_t)ctx->opts.leaf_rows;
+    for (int64_t i = 0; i < count; i++) {
+        const uint64_t size[] = { (uint64_t)sums[i]->rows, (uint64_t)sums[i]->count,
+                                  (uint64_t)sums[i]->dtype };
+        for (int k = 0; k < 3; k++) d = (d ^ size[k]) * UINT64_C(0x100000001b3) + (d >> 29);
+    }
+    return d;
+}
+
+/* ---- the sums ------------------------------------------------------------------------------ */
+static void sums_alone(const ls_layout *l)
+{
+    for (const ls_group *g = l->group; g < l->group + l->groups; g++)
+        for (const ls_span *s = g->span; s < g->span + g->spans; s++) {
+            void *piece[LS_MAX_PIECES];
+            memcpy(piece, s->piece, (size_t)g->plan->pieces * sizeof *piece);
+            void *sum = ls_comm_add_tree(g, s->bytes / (int64_t)g->kernel->bytes, piece, s->root);
+            if (sum != s->root) memcpy(s->root, sum, (size_t)s->bytes);
+        }
+}
+
+ls_status ls_comm_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
+{
+    ls_layout l;
+    if (ctx->failure.status) return ls_comm_agree(ctx);
+    if (count == 0) return LS_OK;
+    if (!lay_out(ctx, &l, sums, count)) return ls_comm_end(ctx, false);
+    if (ctx->comm->count == 1) return sums_alone(&l), ls_comm_end(ctx, true);
+    ls_stamp stamp = ls_comm_stamp(ctx, LS_SUMS, count, sums[0]->rows, l.bytes);
+    stamp.digest = digest(ctx, sums, count);
+    return ls_comm_end(ctx, ls_comm_reduce(ctx, &stamp, &l));
+}

@@ -1,0 +1,163 @@
+/* test_comm.c -- comm on 1, 2, 3, 4, 5 and 8 ranks: tests/ranks/comm_worker.c does the comparing on
+ * every rank; here jobs are launched, and exit codes and what people see are checked.
+ */
+#include "spawn.h"
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *worker(void)
+{
+    const char *path = getenv("LS_TEST_COMM_WORKER");
+    cr_assert_not_null(path, "LS_TEST_COMM_WORKER names no program");
+    return path;
+}
+
+static void check_ok(spawned *s, int np, const char *job)
+{
+    char want[64];
+    snprintf(want, sizeof want, "%s ok\n", job);
+    cr_assert_eq(s->code, 0, "%s on %d ranks: exit code %d\n%s", job, np, s->code, s->err);
+    cr_assert_str_eq(s->out, want, "%s on %d ranks: %s", job, np, s->out);
+}
+
+/* ---- jobs that compare everything themselves ----------------------------------------------- */
+typedef struct ranks_job {
+    int np, number, lines; /* lines: on stderr, or -1: any */
+    char job[12];
+} ranks_job;
+
+static const int rank_counts[] = { 1, 2, 3, 4, 5, 8 };
+enum { COUNTS = sizeof rank_counts / sizeof *rank_counts };
+
+ParameterizedTestParameters(comm, job)
+{
+    static const ranks_job job[] = { { .job = "sums" },
+                                     { .job = "large" },
+                                     { .job = "memory" },
+                                     { .job = "copies" },
+                                     { .lines = 7, .job = "fail" } };
+    static ranks_job all[sizeof job / sizeof *job * COUNTS + 8];
+    size_t count = 0;
+    for (size_t j = 0; j < sizeof job / sizeof *job; j++)
+        for (size_t i = 0; i < COUNTS; i++) {
+            all[count] = job[j];
+            all[count].np = rank_counts[i];
+            all[count++].lines *= rank_counts[i]; /* one failure a call and rank */
+        }
+    static const ranks_job more[] = {
+        { 1, 0, 0, "plans" },     { 3, 0, 0, "plans" },    { 2, 0, 46, "differ" },
+        { 3, 0, 46, "differ" },   { 8, 0, 46, "differ" },  { 2, 500, -1, "stress" },
+        { 4, 200, -1, "stress" }, { 3, 300, -1, "chaos" },
+    };
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) all[count++] = more[i];
+    return cr_make_param_array(ranks_job, all, count);
+}
+
+ParameterizedTest(ranks_job *p, comm, job)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", p->number);
+    spawned *s = mpi_run(p->np, worker(), p->job, number, NULL);
+    check_ok(s, p->np, p->job);
+    int lines = count_of("\n", s->err), ours = count_of("lockstep: ", s->err);
+    cr_assert_eq(lines, ours, "%s on %d ranks: other lines\n%s", p->job, p->np, s->err);
+    if (p->lines >= 0)
+        cr_assert_eq(ours, p->lines, "%s on %d ranks: %d lines\n%s", p->job, p->np, ours, s->err);
+    spawned_free(s);
+}
+
+/* ---- one rank ------------------------------------------------------------------------------ */
+Test(comm, a_process_alone_never_starts_mpi)
+{
+    static const char *const names[] = { "OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK",
+                                         "SLURM_STEP_NUM_TASKS" };
+    for (int i = 0; i < 4; i++) unsetenv(names[i]);
+    spawned *s = run(worker(), "alone", NULL);
+    cr_assert_eq(s->code, 0, "exit code %d\n%s", s->code, s->err);
+    cr_assert(count_of("alone ok", s->out), "%s", s->out);
+    cr_assert_eq(count_of("lockstep: injected at call 3\n", s->err), 1, "%s", s->err);
+    cr_assert_eq(count_of("\n", s->err), 7, "%s", s->err);
+    spawned_free(s);
+}
+
+/* ---- ranks at different places ------------------------------------------------------------- */
+/* What mpirun adds itself says nothing of a failed rank but its exit code. */
+static void check_not_same(spawned *s, int np, const char *one, const char *other)
+{
+    cr_assert_eq(s->code, 70, "%d ranks: exit code %d\n%s", np, s->code, s->err);
+    cr_assert_eq(count_of("lockstep: ", s->err), 1, "%d ranks:\n%s", np, s->err);
+    cr_assert(count_of(one, s->err) && count_of(other, s->err), "%d ranks:\n%s", np, s->err);
+    cr_assert(count_of("under ls_is_root()\n", s->err), "%d ranks:\n%s", np, s->err);
+    spawned_free(s);
+}
+
+Test(comm, a_call_on_the_root_alone_is_named)
+{
+    for (int np = 2; np <= 5; np++)
+        check_not_same(mpi_run(np, worker(), "root_only", NULL), np, "ls_backward()",
+                       "ls_finish()");
+}
+
+Test(comm, a_rank_that_finishes_early_is_named)
+{
+    for (int np = 2; np <= 5; np++)
+        check_not_same(mpi_run(np, worker(), "early", NULL), np, "ls_finish()", "ls_backward()");
+}
+
+/* ---- the deadline -------------------------------------------------------------------------- */
+static void check_late(const char *where, int np)
+{
+    spawned *s = mpi_run(np, worker(), "late", where, NULL);
+    cr_assert_eq(s->code, 71, "%s: exit code %d\n%s", where, s->code, s->err);
+    cr_assert_lt(s->seconds, 1 + 1 + 2 + 2, "%g s",
+                 s->seconds); /* start, deadline, grace, mpirun */
+    const char *late =
+        "s in ls_fit_step() (call 411) for rank 1, last seen in ls_backward() (call 2)\n";
+    cr_assert(count_of(late, s->err), "%s", s->err);
+    cr_assert(count_of("lockstep: rank 0 of ", s->err), "%s", s->err);
+    cr_assert_eq(count_of("rank 2, last", s->err), 0, "%s", s->err);
+    if (where[0] == '1')
+        cr_assert(count_of("rank 2 of 3: row 77 cannot be read\n", s->err), "%s", s->err);
+    spawned_free(s);
+}
+
+Test(comm, a_late_rank_is_named_and_ends_the_job)
+{
+    check_late("0", 2);
+    check_late("0", 5);
+}
+
+Test(comm, a_late_rank_is_named_at_the_fence_with_the_failure)
+{
+    check_late("1", 3);
+}
+
+Test(comm, a_rank_that_is_there_by_the_deadline_is_not_called_late)
+{
+    check_late("2", 4);
+}
+
+/* ---- start and end ------------------------------------------------------------------------- */
+Test(comm, contexts_on_communicators_of_the_program)
+{
+    for (int np = 1; np <= 5; np += 2) {
+        spawned *s = mpi_run(np, worker(), "split", NULL);
+        cr_assert_eq(s->code, 0, "%d ranks: exit code %d\n%s", np, s->code, s->err);
+        cr_assert_eq(count_of("split ok\n", s->out), np, "%s", s->out);
+        cr_assert_eq(count_of("lockstep: stopped, half 0\n", s->err), 1, "%s", s->err);
+        cr_assert_eq(count_of("lockstep: ", s->err), np > 1 ? 2 : 1, "%s", s->err);
+        spawned_free(s);
+    }
+}
+
+Test(comm, stopping_names_no_rank)
+{
+    spawned *s = mpi_run(3, worker(), "stop", NULL);
+    cr_assert_eq(s->code, 75, "exit code %d\n%s", s->code, s->err);
+    cr_assert_eq(count_of("lockstep: stopped on request at step 7\n", s->err), 1, "%s", s->err);
+    cr_assert_eq(count_of("lockstep: ", s->err), 1, "%s", s->err);
+    spawned_free(s);
+}
