@@ -69,18 +69,6 @@ ls_ctx *ls_start_on_handle(const void *mpi_comm, const ls_opts *o)
     return start(mpi_comm, o);
 }
 
-ls_status ls_configure(ls_ctx *ctx, const ls_opts *o)
-{
-    if (!ls_enter(ctx, "ls_configure")) return ls_agree(ctx);
-    if (ctx->step || ctx->newest != &ctx->tape->owned)
-        ls_fail(ctx, LS_ERR_USE, "ls_configure: something was made from the context already");
-    else {
-        set_options(ctx, o);
-        use_options(ctx);
-    }
-    return ls_agree(ctx);
-}
-
 int ls_finish(ls_ctx *ctx)
 {
     if (!ctx) return ls_exit_code(LS_ERR_MEMORY);
@@ -125,6 +113,26 @@ ls_status ls_share_bytes(ls_ctx *ctx, void **data, size_t *bytes)
         *bytes = size;
     }
     return ctx->links->broadcast(ctx, *data, *bytes);
+}
+
+/* Bytes that came from the root do not depend on options. */
+static bool has_made_something(const ls_ctx *ctx)
+{
+    for (const ls_owned *o = ctx->newest; o; o = o->older)
+        if (o != &ctx->tape->owned && o->end != end_shared) return true;
+    return false;
+}
+
+ls_status ls_configure(ls_ctx *ctx, const ls_opts *o)
+{
+    if (!ls_enter(ctx, "ls_configure")) return ls_agree(ctx);
+    if (ctx->step || has_made_something(ctx))
+        ls_fail(ctx, LS_ERR_USE, "ls_configure: something was made from the context already");
+    else {
+        set_options(ctx, o);
+        use_options(ctx);
+    }
+    return ls_agree(ctx);
 }
 
 /* ---- versions -------------------------------------------------------------------------------- */
