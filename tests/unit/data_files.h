@@ -105,7 +105,10 @@ Test(files, batches_that_stay_are_read_once)
     ls_tensor *x, *y;
     cr_assert(ls_loader_all(l, &x, &y) && x);
     while (ls_next(l, &x, &y)) continue;
-    cr_assert_eq(truncate("a.h5", 0), 0);
+    char bytes[8192];
+    FILE *file = fopen("a.h5", "r+");
+    size_t length = fread(bytes, 1, sizeof bytes, file);
+    cr_assert(length < sizeof bytes && truncate("a.h5", 0) == 0);
     for (int e = 0; e < 3; e++) {
         cr_expect(ls_loader_all(l, &x, &y) && x);
         cr_expect(ls_next(l, &x, &y) && x && label(y, 4) == 4);
@@ -116,6 +119,16 @@ Test(files, batches_that_stay_are_read_once)
     cr_assert(ls_next(shuffled, &x, &y));
     cr_expect_null(x);
     expect_failure(ctx, LS_ERR_IO, "a.h5");
+
+    /* What could not be read is tried again. */
+    ctx->failure.status = LS_OK;
+    cr_expect(ls_loader_all(shuffled, &x, &y) && !x);
+    expect_failure(ctx, LS_ERR_IO, "a.h5");
+    ctx->failure.status = LS_OK;
+    rewind(file);
+    cr_assert_eq(fwrite(bytes, 1, length, file), length);
+    fclose(file);
+    cr_expect(ls_loader_all(shuffled, &x, &y) && x && label(y, 9) == 9);
     end(ctx);
 }
 
