@@ -286,7 +286,7 @@ ls_dataset *ls_loader_dataset(const ls_loader *l)
 
 const ls_loader_opts *ls_loader_options(const ls_loader *l)
 {
-    return &l->opts;
+    return l ? &l->opts : NULL;
 }
 
 int64_t ls_loader_steps(const ls_loader *l)

@@ -4,6 +4,7 @@
 #include "data/data.h"
 #include <criterion/criterion.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -378,6 +379,31 @@ Test(loader, steps_allocate_nothing_and_all_is_freed)
     cr_expect_eq(ls_memory_calls(), calls);
     end(ctx);
     cr_expect_eq(ls_memory_live(), live);
+}
+
+static void *no_task(void *self)
+{
+    return self;
+}
+
+/* Stacks that no machine has room for: batches are read by the calling thread instead. */
+Test(loader, reads_where_no_thread_can_be_made)
+{
+    recorder r;
+    pthread_attr_t large;
+    cr_assert_eq(pthread_attr_init(&large), 0);
+    cr_assert_eq(pthread_attr_setstacksize(&large, (size_t)1 << 60), 0);
+    cr_assert_eq(pthread_setattr_default_np(&large), 0);
+    pthread_t none;
+    cr_assert_neq(pthread_create(&none, NULL, no_task, NULL), 0);
+    ls_ctx *ctx = begin();
+    ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, 50), &(ls_loader_opts){ 7, true, false });
+    ls_tensor *x, *y;
+    int64_t seen = 0;
+    for (; ls_next(l, &x, &y); seen += ls_dim(x, 0)) cr_assert(x && y);
+    cr_expect_eq(seen, 50);
+    cr_expect_eq(r.asked[49], 1);
+    end(ctx);
 }
 
 /* ---- state ----------------------------------------------------------------------------------- */
