@@ -1,15 +1,14 @@
 /* cmd.h -- floor 7: the lockstep command. Stands on the public headers, base, libyaml and zlib.
  *
- *   main.c     the table of sub-commands        train.c  eval.c  inspect.c   one sub-command each
- *   text.c     numbers, words, suggestions      convert.c                    another one, with
- *   yaml.c     a document as a tree               stream.c  bytes and lines, plain or gzip
- *   value.c    one value: type, range, text       idx.c    IDX files
- *   layers.c   file, environment, flags           csv.c    CSV files
- *   model.c    the layers of a model
- *   schema.c   the keys of a run
- *   run.c      a run's inputs to all ranks
- *   build.c    the objects of a run
- *   help.c     what --help prints
+ *   main.c    the table of sub-commands          words.c   the words after a sub-command
+ *   train.c   eval.c   convert.c   inspect.c     help.c    what --help prints
+ *
+ *   text.c    numbers, words, suggestions        model.c   the layers of a model
+ *   yaml.c    a document as a tree               schema.c  the keys of a run
+ *   value.c   one value: type, range, text       run.c     a run's inputs to all ranks
+ *   layers.c  file, environment, flags           build.c   the objects of a run
+ *
+ *   stream.c  bytes and lines, plain or gzip     idx.c   csv.c   what convert reads
  *
  * A table of keys says everything about every setting of a sub-command: its type, its range, its help,
  * and where its value goes. Errors travel by value (ls_failure) up to the sub-command, which hands
@@ -197,6 +196,8 @@ typedef struct ls_command {
     void (*run)(ls_ctx *ctx, int64_t count, const char *const *words);
 } ls_command;
 extern const ls_command ls_train_command, ls_eval_command, ls_convert_command, ls_inspect_command;
+
+/* ---- words.c --------------------------------------------------------------------------------------- */
 /* f into the context; the hint to --help where the words of the sub-command were wrong. */
 ls_status ls_command_fail(ls_ctx *ctx, const ls_command *c, const ls_failure *f);
 /* The words of a sub-command that has no configuration into its values; errors are left in the context. */

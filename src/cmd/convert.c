@@ -49,12 +49,14 @@ static const char *name_of(ls_store_type type)
 /* ---- what it is made from -------------------------------------------------------------------- */
 static ls_status open_source(ls_stream *in, const ls_convert *o, ls_source *out, ls_failure *f)
 {
+    enum { HEAD = 8 };
     char *data;
     size_t got;
-    if (ls_stream_peek(in, 8, &data, &got, f)) return f->status;
+    if (ls_stream_peek(in, HEAD, &data, &got, f)) return f->status;
     if (got == 0) return ls_failure_set(f, LS_ERR_DATA, "%s is empty", o->source);
+    if (got > HEAD) got = HEAD;
     bool is_idx = ls_idx_is(data, got);
-    if (got >= 8 && !memcmp(data, "\x89HDF\r\n\x1a\n", 8))
+    if (got == HEAD && !memcmp(data, "\x89HDF\r\n\x1a\n", 8))
         return ls_failure_set(f, LS_ERR_DATA, "%s is an HDF5 file already", o->source);
     if (is_idx && (o->y || o->classes || o->float64 || o->header))
         return ls_failure_set(

@@ -122,18 +122,16 @@ static bool set_row(const csv *c, char *line, char *x, void *y, ls_failure *f)
     for (char *rest = line; rest; column++) {
         char *field = next_field(&rest);
         if (!field) return complain(c, f, column, NULL, "a quote does not end"), false;
-        if (column == c->columns) break;
+        if (column >= c->columns) continue; /* only counted */
         if (column == c->y && c->classes && !set_class(c, column, field, y, f)) return false;
         if (column == c->y && !c->classes && !set_number(c, column, field, y, f)) return false;
         if (column == c->y) continue;
         if (!set_number(c, column, field, x, f)) return false;
         x += bytes;
     }
-    if (column != c->columns)
-        ls_failure_set(f, LS_ERR_DATA,
-                       "%s: line %lld has %lld columns, and the lines before it %lld", c->path,
-                       (long long)c->line, (long long)column, (long long)c->columns);
-    else return true;
+    if (column == c->columns) return true;
+    ls_failure_set(f, LS_ERR_DATA, "%s: line %lld has %lld columns, and the lines before it %lld",
+                   c->path, (long long)c->line, (long long)column, (long long)c->columns);
     return false;
 }
 

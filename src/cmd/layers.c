@@ -197,8 +197,9 @@ static ls_status take(ls_settings *s, const char *path, const ls_yaml *v, const 
     if (!is_known(s->schema, path)) return refuse_key(s, path, at, f);
     if (form && !choose(s, form, path, at, f)) return f->status;
     if (list) {
-        s->set_at[list - s->schema->keys] = *at;
-        s->set_by[list - s->schema->keys] = s->layer;
+        ptrdiff_t i = list - s->schema->keys;
+        if (s->set_by[i] != s->layer) s->set_at[i] = *at; /* where the list begins */
+        s->set_by[i] = s->layer;
         return ls_layers_set_one(s, index, v, (ls_layers *)((char *)s->values + list->at), f);
     }
     if (form && !k && ls_yaml_is_null(v)) return LS_OK; /* "sgd:", with nothing to set */

@@ -24,23 +24,6 @@ static const ls_command *find(const char *name)
     return NULL;
 }
 
-ls_status ls_command_fail(ls_ctx *ctx, const ls_command *c, const ls_failure *f)
-{
-    if (f->status != LS_ERR_ARG) return ls_fail_with(ctx, f);
-    return ls_fail(ctx, f->status, "%s; see lockstep %s --help", f->text, c->name);
-}
-
-ls_status ls_command_words(ls_ctx *ctx, const ls_command *c, int64_t count,
-                           const char *const *words, void *values, ls_arena *a)
-{
-    ls_settings s;
-    ls_failure f = { 0 };
-    if (ls_settings_begin(&s, c->schema, values, a, &f) ||
-        ls_settings_flags(&s, count, words, &f) || ls_settings_complete(&s, 0, NULL, &f))
-        return ls_command_fail(ctx, c, &f);
-    return LS_OK;
-}
-
 /* Help on all of it, or on one sub-command. */
 static void help(ls_ctx *ctx, const ls_command *c)
 {
@@ -60,9 +43,9 @@ static void refuse(ls_ctx *ctx, const char *word)
     char quoted[LS_QUOTE_CHARS];
     for (int i = 0; i < COMMANDS; i++) names[i] = commands[i]->name;
     near = ls_suggest(word, COMMANDS, names);
-    ls_fail(ctx, LS_ERR_ARG, "unknown %s %s%s%s%s; see lockstep --help",
+    ls_fail(ctx, LS_ERR_ARG, "unknown %s %s%s%s%s see lockstep --help",
             *word == '-' ? "option" : "sub-command", ls_quote(word, quoted),
-            near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+            near ? "; did you mean \"" : ";", near ? near : "", near ? "\"? Otherwise" : "");
 }
 
 static bool asks_for_help(const char *word)

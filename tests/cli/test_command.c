@@ -1,0 +1,366 @@
+/* test_command.c -- the lockstep command as users start it: words, complaints and exit codes, runs that
+ * train, stop, go on and are evaluated, alone and on several ranks.
+ */
+#include "cli.h"
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+TestSuite(words, .init = place_begin, .fini = place_end);
+TestSuite(config, .init = place_begin, .fini = place_end);
+TestSuite(data, .init = place_begin, .fini = place_end);
+TestSuite(run, .init = place_begin, .fini = place_end);
+TestSuite(eval, .init = place_begin, .fini = place_end);
+
+/* ---- a small run --------------------------------------------------------------------------------- */
+#define RUN                                                                                        \
+    "seed: 1\n"                                                                                    \
+    "data: {train: train.h5, validation: more.h5, batch_size: 16}\n"                               \
+    "model: [{linear: 5}, tanh, {linear: 3}]\n"                                                    \
+    "loss: cross_entropy\n"                                                                        \
+    "optimizer:\n"                                                                                 \
+    "  sgd: {lr: 0.5, momentum: 0.9}\n"                                                            \
+    "train: {epochs: 3, leaf_rows: 4}\n"
+
+static void make_data(const char *name, int rows, int phase)
+{
+    char csv[64];
+    snprintf(csv, sizeof csv, "%s.csv", name);
+    FILE *out = fopen(csv, "w");
+    for (int i = phase; i < phase + rows; i++)
+        fprintf(out, "%.3f,%.3f,%d\n", sin(i * 1.7) * 2, cos(i * 0.9), (i * 7 % 10) / 4);
+    cr_assert(!fclose(out));
+    expect_end(lockstep("convert", csv, name, "--classes"), 0, NULL, "");
+    cr_assert(!unlink(csv));
+}
+
+static void make_run(void)
+{
+    make_data("train.h5", 50, 0);
+    make_data("more.h5", 21, 50);
+    write_text("small.yaml", RUN);
+}
+
+static void expect_same_file(const char *a, const char *b)
+{
+    size_t a_bytes = 0, b_bytes = 0;
+    char *a_text = read_text(a, &a_bytes), *b_text = read_text(b, &b_bytes);
+    cr_expect(a_text && b_text && a_bytes == b_bytes && !memcmp(a_text, b_text, a_bytes),
+              "%s and %s", a, b);
+    free(a_text);
+    free(b_text);
+}
+
+/* ---- words --------------------------------------------------------------------------------------- */
+Test(words, help)
+{
+    static const char *const commands[] = { "train", "eval", "convert", "inspect" };
+    spawned *all = lockstep("--help"), *same = lockstep("help"), *bare = lockstep("-h");
+    cr_expect(all->code == 0 && !*all->err);
+    cr_expect_str_eq(same->out, all->out);
+    cr_expect_str_eq(bare->out, all->out);
+    for (int i = 0; i < 4; i++) {
+        char usage[64];
+        snprintf(usage, sizeof usage, "usage: lockstep %s ", commands[i]);
+        spawned *one = lockstep(commands[i], "--help"), *again = lockstep("help", commands[i]);
+        cr_expect(one->code == 0 && !*one->err && !strncmp(one->out, usage, strlen(usage)), "%s",
+                  one->out);
+        cr_expect_str_eq(again->out, one->out);
+        cr_expect(strstr(all->out, commands[i]));
+        spawned_free(one);
+        spawned_free(again);
+    }
+    spawned_free(all);
+    spawned_free(same);
+    spawned_free(bare);
+}
+
+Test(words, several_ranks_help_once)
+{
+    spawned *s = lockstep_on(3, "train", "--help");
+    cr_expect_eq(s->code, 0);
+    cr_expect_eq(count_of("usage: lockstep train CONFIG", s->out), 1);
+    spawned_free(s);
+}
+
+Test(words, version)
+{
+    spawned *s = lockstep("--version");
+    cr_expect(s->code == 0 && !*s->err && !strncmp(s->out, "lockstep 0.1.0\n", 15), "%s", s->out);
+    cr_expect(strstr(s->out, "HDF5 ") && strstr(s->out, "OpenBLAS ") && strstr(s->out, "kernels "));
+    spawned_free(s);
+}
+
+Test(words, mistakes)
+{
+    expect_end(run(getenv("LS_LOCKSTEP"), NULL), 64, "",
+               "lockstep: no sub-command is given; see lockstep --help\n");
+    expect_end(lockstep("trian"), 64, "",
+               "lockstep: unknown sub-command \"trian\"; did you mean \"train\"? Otherwise see "
+               "lockstep --help\n");
+    expect_end(lockstep("fly"), 64, "",
+               "lockstep: unknown sub-command \"fly\"; see lockstep --help\n");
+    expect_end(lockstep("--fly"), 64, "",
+               "lockstep: unknown option \"--fly\"; see lockstep --help\n");
+    expect_end(lockstep("help", "fly"), 64, "",
+               "lockstep: unknown sub-command \"fly\"; see lockstep --help\n");
+    expect_end(lockstep("train"), 64, "",
+               "lockstep: no CONFIG is given; see lockstep train --help\n");
+    expect_end(
+        lockstep("train", "a.yaml", "--frsh"), 64, "",
+        "lockstep: unknown option \"--frsh\"; did you mean --fresh? See lockstep train --help\n");
+    expect_end(lockstep("inspect"), 64, "",
+               "lockstep: FILE is missing: a checkpoint, or an HDF5 file with data; see lockstep "
+               "inspect --help\n");
+    expect_end(lockstep("eval", "a"), 64, "",
+               "lockstep: --data is missing: HDF5 data; see lockstep eval --help\n");
+}
+
+Test(words, what_cannot_be_printed_is_an_error)
+{
+    if (access("/dev/full", W_OK)) cr_skip_test("there is no /dev/full here");
+    char command[256];
+    snprintf(command, sizeof command, "%s --help >/dev/full", getenv("LS_LOCKSTEP"));
+    expect_end(run("sh", "-c", command, NULL), 74, "",
+               "lockstep: standard output: No space left on device\n");
+}
+
+/* ---- configurations ---------------------------------------------------------------------------------- */
+static void expect_config(int ranks, const char *yaml, const char *complaint)
+{
+    char line[512];
+    write_text("run.yaml", yaml);
+    snprintf(line, sizeof line, "%s\n", complaint);
+    spawned *s = ranks == 1 ? lockstep("train", "run.yaml")
+                            : lockstep_on(ranks, "train", "run.yaml");
+    cr_expect_eq(s->code, 78, "exit code %d on %d ranks: %s", s->code, ranks, s->err);
+    cr_expect_str_eq(s->out, "");
+    if (ranks == 1)
+        cr_expect(!strncmp(s->err, "lockstep: ", 10) && !strcmp(s->err + 10, line), "%s", s->err);
+    cr_expect_eq(count_of(line, s->err), 1, "%s\nand not\n%s", s->err, line);
+    cr_expect_eq(files_here(), 1, "something was written");
+    spawned_free(s);
+}
+
+Test(config, complaints_on_one_rank_and_on_three)
+{
+    static const struct {
+        const char *yaml, *complaint;
+    } cases[] = {
+        { "seed: 1\noptimizer:\n  sgd:\n    lerning_rate: 0.1\n",
+          "run.yaml:4:5: unknown key \"lerning_rate\" in optimizer.sgd; did you mean \"lr\"?" },
+        { "seed: one\n", "run.yaml:1:7: seed must be a whole number, 0 or more, not \"one\"" },
+        { "seed: -1\n", "run.yaml:1:7: seed must be a whole number, 0 or more, not \"-1\"" },
+        { "seed: 1\nseed: 2\n", "run.yaml:2:1: key \"seed\" stands here twice, first in line 1" },
+        { "seed: [1\n", "run.yaml:2:1: not YAML: did not find expected ',' or ']', while parsing a "
+                        "flow sequence that "
+                        "begins in line 1" },
+        { "data: {train: none.h5, batch_size: 1}\n",
+          "run.yaml:1:1: model is missing: layers in order: - linear: 512, - relu, - tanh" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_config(1, cases[i].yaml, cases[i].complaint);
+    for (size_t i = 0; i < 3; i++) expect_config(3, cases[i].yaml, cases[i].complaint);
+}
+
+Test(config, flags_and_variables_are_named)
+{
+    write_text("run.yaml", RUN);
+    expect_end(lockstep("train", "run.yaml", "--optimizer.sgd.lr=-1"), 78, "",
+               "lockstep: --optimizer.sgd.lr: must be a number above 0, not \"-1\"\n");
+    expect_end(
+        run("env", "LS_TRAIN__EPOCS=3", getenv("LS_LOCKSTEP"), "train", "run.yaml", NULL), 78, "",
+        "lockstep: LS_TRAIN__EPOCS: unknown key \"epocs\" in train; did you mean \"epochs\"?\n");
+    cr_expect_eq(files_here(), 1);
+}
+
+Test(config, files_that_cannot_be_read)
+{
+    expect_end(lockstep("train", "none.yaml"), 66, "",
+               "lockstep: none.yaml: No such file or directory\n");
+    expect_end(lockstep("train", "."), 74, "", "lockstep: .: Is a directory\n");
+    spawned *s = lockstep_on(3, "train", "none.yaml");
+    cr_expect(s->code == 66 && count_of("none.yaml: No such file or directory\n", s->err) == 1,
+              "%s", s->err);
+    spawned_free(s);
+}
+
+/* ---- configurations that do not fit the data ------------------------------------------------------------ */
+Test(data, what_does_not_fit_is_named)
+{
+    make_run();
+    expect_end(lockstep("train", "small.yaml", "--data.train=none.h5"), 66, "", NULL);
+    expect_end(lockstep("train", "small.yaml", "--data.x=/none"), 65, "", NULL);
+    expect_end(lockstep("train", "small.yaml", "--loss=mse"), 78, "",
+               "lockstep: small.yaml:3:8: the model has 3 outputs, but a row of /y has 1 values\n");
+    expect_end(lockstep("train", "small.yaml", "--model=[relu]"), 78, "",
+               "lockstep: --model:1:1: the model has no linear layer, so nothing to train\n");
+    expect_end(lockstep("train", "small.yaml", "--model.0={linear: {in: 4, out: 5}}"), 78, "",
+               "lockstep: --model.0: layer 0 of the model takes 4 features, but a row of the data "
+               "has 2\n");
+    expect_end(lockstep("train", "small.yaml", "--data.drop_last=true", "--data.batch_size=51"), 78,
+               "",
+               "lockstep: --data.drop_last: drop_last leaves no batch: batch_size is 51, but "
+               "train.h5 has 50 rows\n");
+    write_text("f.csv", "1,2\n");
+    expect_end(lockstep("convert", "f.csv", "f.h5"), 0, NULL, "");
+    expect_end(lockstep("train", "small.yaml", "--data.train=f.h5", "--data.validation=f.h5"), 78,
+               "",
+               "lockstep: small.yaml:4:7: cross_entropy needs classes, but /y holds floating "
+               "values; is mse meant?\n");
+    expect_end(lockstep("train", "small.yaml", "--data.validation=f.h5"), 65, "",
+               "lockstep: f.h5 has rows of another shape or type than train.h5\n");
+    cr_expect(access("runs", F_OK), "something was written");
+}
+
+/* ---- runs ------------------------------------------------------------------------------------------------- */
+#define LAST(dir) dir "/small-000000000012.h5"
+
+Test(run, says_what_it_does)
+{
+    make_run();
+    spawned *s = lockstep("train", "small.yaml");
+    cr_assert_eq(s->code, 0, "%s", s->err);
+    cr_expect(!strncmp(s->out,
+                       "data        train.h5: 50 rows, x [N, 2], y classes\n"
+                       "validation  more.h5: 21 rows, x [N, 2], y classes\n"
+                       "model       linear 2 5, tanh, linear 5 3: 33 parameters\n"
+                       "Epoch    0/2 Cost: ",
+                       169),
+              "%s", s->out);
+    cr_expect_eq(count_of("\n", s->out), 6);
+    cr_expect_str_eq(s->err, "");
+    cr_expect(!access(LAST("runs/small"), F_OK), "the last checkpoint is missing");
+    spawned_free(s);
+    s = lockstep("train", "small.yaml");
+    cr_expect(s->code == 0 && strstr(s->out, "small is finished: 3 of 3 epochs are done\n"), "%s%s",
+              s->out, s->err);
+    spawned_free(s);
+}
+
+Test(run, has_one_result_on_any_number_of_ranks)
+{
+    make_run();
+    spawned *one = lockstep("train", "small.yaml", "--checkpoint.dir=one");
+    spawned *three = lockstep_on(3, "train", "small.yaml", "--checkpoint.dir=three");
+    cr_expect_eq(one->code, 0);
+    cr_expect_eq(three->code, 0, "%s", three->err);
+    cr_expect_str_eq(three->out, one->out);
+    expect_same_file(LAST("one"), LAST("three"));
+    spawned_free(one);
+    spawned_free(three);
+}
+
+Test(run, stops_and_goes_on)
+{
+    make_run();
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--checkpoint.dir=whole"), 0, "", "");
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--stop-after=5"), 75, "", NULL);
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--stop-after=5"), 75, "", NULL);
+    expect_end(lockstep("train", "small.yaml", "--quiet"), 0, "", "");
+    expect_same_file(LAST("whole"), LAST("runs/small"));
+}
+
+Test(run, goes_on_with_more_epochs_but_not_with_other_numbers)
+{
+    make_run();
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--checkpoint.dir=whole"), 0, "", "");
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--train.epochs=2"), 0, "", "");
+    spawned *s = lockstep("train", "small.yaml", "--quiet", "--optimizer.sgd.lr=0.25");
+    cr_expect_eq(s->code, 78);
+    cr_expect(strstr(s->err, "optimizer.sgd.lr: 0.5") && strstr(s->err, "optimizer.sgd.lr: 0.25") &&
+                  strstr(s->err, "--fresh"),
+              "%s", s->err);
+    spawned_free(s);
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--log.every_epochs=2"), 0, "", "");
+    expect_same_file(LAST("whole"), LAST("runs/small"));
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--optimizer.sgd.lr=0.25", "--fresh"), 0,
+               "", "");
+}
+
+Test(run, takes_settings_from_the_environment)
+{
+    make_run();
+    spawned *s = run("env", "LS_TRAIN__EPOCHS=1", getenv("LS_LOCKSTEP"), "train", "small.yaml",
+                     NULL);
+    cr_expect(s->code == 0 && strstr(s->out, "Epoch    0/0 Cost: "), "%s%s", s->out, s->err);
+    spawned_free(s);
+}
+
+Test(run, writes_a_log)
+{
+    make_run();
+    expect_end(lockstep("train", "small.yaml", "--log.file=log.jsonl", "--log.every_epochs=0"), 0,
+               NULL, "");
+    char *log = read_text("log.jsonl", NULL);
+    cr_assert(log);
+    cr_expect(count_of("\n", log) == 3 && count_of("\"validation_accuracy\":", log) == 3, "%s",
+              log);
+    free(log);
+}
+
+/* ---- eval and inspect ---------------------------------------------------------------------------------------- */
+/* What the run's last line says of the validation, in eval's words. */
+static void expect_figures(const char *from, spawned *s)
+{
+    char want[128], cost[32] = "", accuracy[32] = "";
+    const char *at = strstr(from, "Epoch    2/2");
+    cr_assert(at && (at = strstr(at, "Validation: ")), "%s", from);
+    cr_assert_eq(sscanf(at, "Validation: %31s Accuracy: %31s", cost, accuracy), 2);
+    snprintf(want, sizeof want, "cost %s  accuracy %s  rows 21\n", cost, accuracy);
+    expect_end(s, 0, want, NULL);
+}
+
+Test(eval, says_what_the_run_said)
+{
+    make_run();
+    spawned *s = lockstep("train", "small.yaml");
+    expect_figures(s->out, lockstep("eval", "runs/small", "--data", "more.h5"));
+    expect_figures(s->out, lockstep("eval", LAST("runs/small"), "--data=more.h5"));
+    expect_figures(s->out, lockstep_on(3, "eval", "runs/small", "--data", "more.h5"));
+    spawned_free(s);
+}
+
+Test(eval, normalizes_as_the_run_did)
+{
+    make_run();
+    spawned *s = lockstep("train", "small.yaml", "--data.normalize=standard", "--dtype=float64");
+    cr_assert_eq(s->code, 0, "%s", s->err);
+    expect_figures(s->out, lockstep("eval", "runs/small", "--data", "more.h5", "--normalize-as",
+                                    "train.h5"));
+    expect_end(lockstep("eval", "runs/small", "--data", "more.h5"), 64, "",
+               "lockstep: runs/small was trained on normalized data: --normalize-as names them\n");
+    spawned_free(s);
+}
+
+Test(eval, names_what_does_not_fit)
+{
+    make_run();
+    expect_end(lockstep("train", "small.yaml", "--quiet"), 0, "", "");
+    write_text("f.csv", "1,2,3,1\n");
+    expect_end(lockstep("convert", "f.csv", "f.h5", "--classes"), 0, NULL, "");
+    expect_end(lockstep("eval", "runs/small", "--data=f.h5"), 78, "",
+               "lockstep: runs/small /config:8:1: layer 0 of the model takes 2 features, but a row "
+               "of the data has 3\n");
+    expect_end(lockstep("eval", "none", "--data=f.h5"), 66, "", NULL);
+    expect_end(lockstep("eval", "f.h5", "--data=f.h5"), 65, "", NULL);
+    expect_end(lockstep("eval", "runs/small", "--data=none.h5"), 66, "", NULL);
+}
+
+Test(eval, inspect)
+{
+    make_run();
+    expect_end(lockstep("train", "small.yaml", "--quiet"), 0, "", "");
+    spawned *s = lockstep("inspect", LAST("runs/small"));
+    cr_expect(s->code == 0 && strstr(s->out, "optimizer.sgd.lr: 0.5\n") &&
+                  strstr(s->out, "0.weight"),
+              "%s", s->out);
+    spawned_free(s);
+    s = lockstep("inspect", "train.h5");
+    cr_expect(s->code == 0 && strstr(s->out, "/x") && strstr(s->out, "50"), "%s", s->out);
+    spawned_free(s);
+    expect_end(lockstep("inspect", "small.yaml"), 65, "", NULL);
+    expect_end(lockstep("inspect", "none.h5"), 66, "", NULL);
+}
