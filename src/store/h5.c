@@ -104,8 +104,8 @@ static bool has_signature(int fd, const char *path, int64_t bytes, ls_failure *f
 static hid_t open_file(const char *path, bool locks, ls_shown *cause)
 {
     hid_t file = H5I_INVALID_HID, access = H5Pcreate(H5P_FILE_ACCESS);
-    bool ready = H5Pset_fapl_sec2(access) >= 0 &&
-                 H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0;
+    /* The rest is HDF5's default, so that a host program may have the file open as well. */
+    bool ready = H5Pset_fapl_sec2(access) >= 0;
 #if HAS_LOCKING
     ready = ready && H5Pset_file_locking(access, locks, true) >= 0;
 #else

@@ -149,7 +149,7 @@ static ls_status set_path(ls_h5_writer *w, const char *path, const char **base, 
         return ls_failure_set(f, LS_ERR_OUTPUT, "\"%s\" cannot be the name of a file",
                               ls_show(path).text);
     strcpy(w->path, path);
-    memcpy(w->dir, path, (size_t)(*base - path));
+    if (slash) memcpy(w->dir, path, slash == path ? 1 : (size_t)(slash - path));
     if (is_there_already(path))
         return ls_failure_set(f, LS_ERR_OUTPUT, "%s is there already: remove it or name another",
                               ls_show(path).text);

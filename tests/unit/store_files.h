@@ -1,0 +1,100 @@
+/* store_files.h -- what the tests of files share: a directory for each test, files in it, and the
+ * question whether all that was opened is closed again. */
+#pragma once
+#include "store/store.h"
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <dirent.h>
+#include <ftw.h>
+#include <hdf5.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char home[64];
+
+static inline void enter(void)
+{
+    strcpy(home, "/tmp/lockstep-store-XXXXXX");
+    cr_assert(mkdtemp(home) && chdir(home) == 0);
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* this file's own calls of HDF5 may fail */
+}
+
+static inline int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st, (void)kind, (void)at;
+    return remove(path);
+}
+
+static inline void leave(void)
+{
+    if (chdir("/") == 0) nftw(home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static inline void all_is_closed(void)
+{
+    cr_expect(eq(sz, ls_memory_live(), 0));
+    cr_expect(eq(int, (int)H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL), 0));
+}
+
+static inline bool has(const ls_failure *f, ls_status status, const char *text)
+{
+    if (f->status == status && strstr(f->text, text)) return true;
+    cr_log_error("status %d: \"%s\", wanted %d: \"%s\"", f->status, f->text, status, text);
+    return false;
+}
+
+static inline int files_in(const char *dir)
+{
+    int count = 0;
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && (e = readdir(d));)
+        count += strspn(e->d_name, ".") != strlen(e->d_name);
+    if (d) closedir(d);
+    return count;
+}
+
+static inline void write_file(const char *path, const void *bytes, size_t count)
+{
+    FILE *file = fopen(path, "w");
+    cr_assert(file && fwrite(bytes, 1, count, file) == count && fclose(file) == 0);
+}
+
+static inline size_t read_file(const char *path, uint8_t **bytes)
+{
+    struct stat st;
+    FILE *file = fopen(path, "r");
+    cr_assert(file && fstat(fileno(file), &st) == 0);
+    *bytes = malloc((size_t)st.st_size);
+    cr_assert(fread(*bytes, 1, (size_t)st.st_size, file) == (size_t)st.st_size);
+    fclose(file);
+    return (size_t)st.st_size;
+}
+
+static inline uint64_t next_random(void)
+{
+    static uint64_t x = 88172645463325252;
+    x ^= x << 13;
+    x ^= x >> 7;
+    return x ^= x << 17;
+}
+
+/* A call that fails: its status and a part of its text. */
+#define REFUSED(wanted, text, call)                                                                \
+    do {                                                                                           \
+        ls_failure no = { 0 }; /* named in call */                                                 \
+        cr_expect(eq(int, call, wanted));                                                          \
+        cr_expect(has(&no, wanted, text));                                                         \
+    } while (0)
+
+/* A small disk in a mount namespace of this process; false where that is not allowed. */
+static inline bool make_small_disk(void)
+{
+    return mkdir("small", 0700) == 0 && unshare(CLONE_NEWNS) == 0 &&
+           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("none", "small", "tmpfs", 0, "size=100k") == 0;
+}
