@@ -29,9 +29,9 @@ typedef struct ls_dataset_def {
     void       *self; /* given to the callbacks; borrowed */
     int64_t     rows;
     ls_row      x, y; /* type LS_FLOAT32 stands for the context's floating type */
-    /* Writes row i in the types above (floating: the context's type); 0 for success. Called on one
-     * other thread of this rank, never twice at a time: touch nothing of lockstep and nothing that
-     * changes meanwhile. */
+    /* Writes row i in the types above (floating: the context's type); 0 for success. Called on this
+     * rank's reading thread as well as on the caller's, never twice at a time: touch nothing of
+     * lockstep and nothing that changes meanwhile. */
     int (*item)(void *self, int64_t i, void *x, void *y);
 } ls_dataset_def;
 LS_API ls_dataset *ls_dataset_new(ls_ctx *ctx, const ls_dataset_def *def);

@@ -21,7 +21,7 @@
  *              fine). A result of an operation inside a step ends when the next step begins;
  *              ls_keep() it for longer. What is computed before the first step lives like what you
  *              create.
- *   Threads    One thread calls. A dataset's item() runs on one other thread (see data.h).
+ *   Threads    One thread calls. A dataset's item() runs on another thread, too (see data.h).
  *   Numbers    Floating tensors have the context's type; the interface speaks double, as Python
  *              does. N rows, D features, O outputs, C classes. Option structs: zero means default.
  *

@@ -73,7 +73,7 @@ int64_t ls_leaf_count(int64_t rows, int64_t leaf_rows);
 /* The rows of a run of leaves. */
 ls_range ls_leaf_rows(int64_t rows, int64_t leaf_rows, ls_range leaves);
 /* The leaves of one of several shares: contiguous, in order, together all leaves; balanced with cut
- * points that keep pieces few. One piece each for 2^k shares of a multiple of 2^k leaves. */
+ * points that keep pieces few. One piece each where a share is 2^k leaves. */
 ls_range ls_leaf_cut(int64_t leaves, int64_t shares, int64_t share);
 /* The fewest pieces that make up a run of leaves, in order; how many. */
 int ls_leaf_pieces(int64_t leaves, ls_range run, ls_range piece[LS_MAX_PIECES]);

@@ -5,6 +5,7 @@
  * depend on the rank count. A rank reads its own rows, a leaf at a time.
  */
 #include "train/train.h"
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -89,6 +90,13 @@ static ls_status means(pass *p, double *out)
     return LS_OK;
 }
 
+/* Whether a variance is nothing but the rounding of the mean of equal values. */
+static bool is_constant(int64_t rows, double mean, double variance)
+{
+    double rounding = (double)rows * mean * DBL_EPSILON;
+    return variance <= (double)rows * DBL_EPSILON * variance + rounding * rounding;
+}
+
 static ls_status work_out(ls_ctx *ctx, ls_dataset *d)
 {
     pass p = { .ctx = ctx,
@@ -109,7 +117,7 @@ static ls_status work_out(ls_ctx *ctx, ls_dataset *d)
     p.mean = mean;
     if (means(&p, deviation)) return ctx->failure.status;
     for (int64_t i = 0; i < p.features; i++)
-        deviation[i] = deviation[i] > 0 ? sqrt(deviation[i]) : 1;
+        deviation[i] = is_constant(p.rows, mean[i], deviation[i]) ? 1 : sqrt(deviation[i]);
     return ls_dataset_set_normal(d, mean, deviation);
 }
 
