@@ -1,0 +1,315 @@
+/* test_ranks.c -- one result for any number of ranks: the same job on 1 to 8 of them, and the bytes of
+ * what comes out compared. Jobs are run through the command, the way people run them, and through small
+ * programs on the library.
+ */
+#include "base/base.h"
+#include "spawn.h"
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <criterion/parameterized.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- a directory of one's own, files, digests -------------------------------------------------------- */
+static char here[64];
+
+static void enter_directory(void)
+{
+    strcpy(here, "/tmp/lockstep-ranks-XXXXXX");
+    cr_assert(mkdtemp(here) != NULL);
+    cr_assert(eq(int, chdir(here), 0));
+}
+
+static void leave_directory(void)
+{
+    spawned_free(run("rm", "-rf", here, NULL));
+}
+
+TestSuite(ranks, .init = enter_directory, .fini = leave_directory);
+
+static const char *tool(const char *name)
+{
+    const char *path = getenv(name);
+    cr_assert(path != NULL, "%s is not set", name);
+    return path;
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    cr_assert(f && fputs(text, f) >= 0 && !fclose(f));
+}
+
+static void digest_of(const char *path, char hex[65])
+{
+    uint8_t digest[32], buffer[65536];
+    ls_sha256 s;
+    FILE *f = fopen(path, "rb");
+    cr_assert(f != NULL, "%s is not there", path);
+    ls_sha256_begin(&s);
+    for (size_t n; (n = fread(buffer, 1, sizeof buffer, f)) > 0;) ls_sha256_add(&s, buffer, n);
+    fclose(f);
+    ls_sha256_end(&s, digest);
+    ls_hex(digest, 32, hex);
+}
+
+/* The newest checkpoint in runs/. */
+static void newest_digest(const char *runs, char hex[65])
+{
+    char pattern[256];
+    glob_t g;
+    snprintf(pattern, sizeof pattern, "%s/*.h5", runs);
+    cr_assert(glob(pattern, 0, NULL, &g) == 0, "no checkpoint in %s", runs);
+    digest_of(g.gl_pathv[g.gl_pathc - 1], hex);
+    globfree(&g);
+}
+
+static void must_run(spawned *s)
+{
+    cr_assert(s->code == 0, "exit %d\n%s%s", s->code, s->out, s->err);
+    spawned_free(s);
+}
+
+/* Real images where the package is installed, or ones that look like them to the arithmetic. */
+static void make_images(const char *path)
+{
+    static const char source[] = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz";
+    if (access(source, R_OK) == 0)
+        must_run(run(tool("LS_TEST_LOCKSTEP"), "convert", source, path, NULL));
+    else must_run(run(tool("LS_TEST_MAKE_DATA"), "classes", path, "6000", "784", NULL));
+}
+
+static spawned *train(int np, const char *config, const char *runs, const char *extra)
+{
+    char dir[128];
+    snprintf(dir, sizeof dir, "--checkpoint.dir=%s", runs);
+    return mpi_run(np, tool("LS_TEST_LOCKSTEP"), "train", config, dir, extra ? extra : "--quiet",
+                   "--quiet", NULL);
+}
+
+/* ---- one digest for all rank counts ------------------------------------------------------------------- */
+static void same_on_all_ranks(const char *config, const char *extra)
+{
+    char first[65], other[65], runs[32];
+    for (int np = 1; np <= 8; np++) {
+        snprintf(runs, sizeof runs, "runs-%d", np);
+        must_run(train(np, config, runs, extra));
+        newest_digest(runs, np == 1 ? first : other);
+        cr_assert(np == 1 || !strcmp(first, other), "%s: other bytes on %d ranks",
+                  extra ? extra : config, np);
+        must_run(run("rm", "-rf", runs, NULL));
+    }
+}
+
+static const char scores_csv[] =
+    "a,b,c,y\n73,80,75,152\n93,88,93,185\n89,91,90,180\n96,98,100,196\n73,66,70,142\n";
+static const char scores_yaml[] =
+    "seed: 1\ndata: {train: scores.h5, batch_size: 2}\nmodel: [linear: 1]\nloss: mse\n"
+    "optimizer: {sgd: {lr: 1e-5}}\ntrain: {epochs: 20}\n";
+
+static void make_scores(void)
+{
+    write_file("scores.csv", scores_csv);
+    write_file("scores.yaml", scores_yaml);
+    must_run(run(tool("LS_TEST_LOCKSTEP"), "convert", "scores.csv", "scores.h5", NULL));
+}
+
+Test(ranks, five_rows, .timeout = 300)
+{
+    make_scores();
+    same_on_all_ranks("scores.yaml", NULL);
+    same_on_all_ranks("scores.yaml", "--train.leaf_rows=1");
+    same_on_all_ranks("scores.yaml", "--train.leaf_rows=3");
+    same_on_all_ranks("scores.yaml", "--train.leaf_rows=4");
+}
+
+static void make_image_job(void)
+{
+    make_images("images.h5");
+    write_file("images.yaml", "seed: 1\ndata: {train: images.h5, x_scale: 255, batch_size: 256}\n"
+                              "model: [linear: 128, relu, linear: 10]\nloss: cross_entropy\n"
+                              "optimizer: {sgd: {lr: 0.1, momentum: 0.9}}\ntrain: {epochs: 1}\n");
+}
+
+static const char *const image_variants[] = { "--data.batch_size=256",  "--data.batch_size=100",
+                                              "--data.batch_size=1000", "--train.leaf_rows=1",
+                                              "--train.leaf_rows=3",    "--train.leaf_rows=4" };
+
+ParameterizedTestParameters(ranks, images)
+{
+    static int number[] = { 0, 1, 2, 3, 4, 5 };
+    return cr_make_param_array(int, number, 6, NULL);
+}
+
+ParameterizedTest(const int *number, ranks, images, .timeout = 600)
+{
+    char extra[64];
+    make_image_job();
+    snprintf(extra, sizeof extra, "%s", image_variants[*number]);
+    if (*number > 2) /* small leaves with a batch that they do not divide */
+        write_file("images.yaml",
+                   "seed: 1\ndata: {train: images.h5, x_scale: 255, batch_size: 100}\n"
+                   "model: [linear: 128, relu, linear: 10]\nloss: cross_entropy\n"
+                   "optimizer: {sgd: {lr: 0.1, momentum: 0.9}}\ntrain: {epochs: 1}\n");
+    same_on_all_ranks("images.yaml", extra);
+}
+
+static void make_regression(const char *rows)
+{
+    must_run(run(tool("LS_TEST_MAKE_DATA"), "regression", "regression.h5", rows, "9", NULL));
+    write_file("regression.yaml",
+               "seed: 3\ndtype: float64\ndata: {train: regression.h5, batch_size: 64}\n"
+               "model: [linear: 16, tanh, linear: 1]\nloss: mse\n"
+               "optimizer: {sgd: {lr: 0.01, momentum: 0.9, weight_decay: 1e-4, nesterov: true}}\n"
+               "train: {epochs: 3}\n");
+}
+
+Test(ranks, short_last_batch, .timeout = 300)
+{
+    make_regression("1003");
+    same_on_all_ranks("regression.yaml", NULL);
+    same_on_all_ranks("regression.yaml", "--data.normalize=standard");
+    same_on_all_ranks("regression.yaml", "--data.drop_last=true");
+}
+
+Test(ranks, more_ranks_than_rows, .timeout = 300)
+{
+    make_regression("3");
+    same_on_all_ranks("regression.yaml", NULL);
+    same_on_all_ranks("regression.yaml", "--train.leaf_rows=1");
+}
+
+/* ---- stopped after any step, and resumed on another number of ranks ---------------------------------------- */
+Test(ranks, stopped_and_resumed, .timeout = 600)
+{
+    char whole[65], pieces[65], stop[32];
+    make_scores();
+    must_run(train(1, "scores.yaml", "whole", "--train.epochs=4"));
+    newest_digest("whole", whole);
+    for (int at = 1; at < 12; at++) { /* 3 steps an epoch */
+        snprintf(stop, sizeof stop, "--stop-after=%d", at);
+        spawned *s = mpi_run(1 + at % 4, tool("LS_TEST_LOCKSTEP"), "train", "scores.yaml",
+                             "--checkpoint.dir=pieces", "--train.epochs=4", stop, NULL);
+        cr_assert(eq(int, s->code, 75), "%s", s->err);
+        cr_assert(strstr(s->err, "lockstep: stopped after step") != NULL, "%s", s->err);
+        spawned_free(s);
+        must_run(train(1 + (at + 1) % 4, "scores.yaml", "pieces", "--train.epochs=4"));
+        newest_digest("pieces", pieces);
+        cr_assert(strcmp(whole, pieces) == 0, "other bytes when stopped after step %d", at);
+        must_run(run("rm", "-rf", "pieces", NULL));
+    }
+}
+
+Test(ranks, stopped_at_every_step, .timeout = 300)
+{
+    char whole[65], pieces[65];
+    make_regression("200"); /* 4 steps an epoch */
+    must_run(train(1, "regression.yaml", "whole", NULL));
+    newest_digest("whole", whole);
+    for (int runs = 1; runs <= 12; runs++) {
+        spawned *s = mpi_run(1 + runs % 3, tool("LS_TEST_LOCKSTEP"), "train", "regression.yaml",
+                             "--checkpoint.dir=pieces", "--stop-after=1", NULL);
+        cr_assert(eq(int, s->code, runs < 12 ? 75 : 0), "run %d: %s", runs, s->err);
+        spawned_free(s);
+    }
+    newest_digest("pieces", pieces);
+    cr_assert(eq(str, whole, pieces));
+}
+
+/* ---- the tutorials, digit for digit -------------------------------------------------------------------------- */
+static char *read_text(const char *directory, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s.csv", directory, name);
+    FILE *f = fopen(path, "rb");
+    char *text = calloc(1, 1 << 20);
+    cr_assert(f && text && fread(text, 1, (1 << 20) - 1, f) > 0, "%s", path);
+    fclose(f);
+    return text;
+}
+
+static const char *const tutorials[] = { "simple",     "multiple",         "matmul",
+                                         "linear_1_1", "linear_1_1_class", "linear_3_1",
+                                         "minibatch",  "custom_dataset" };
+
+ParameterizedTestParameters(ranks, tutorial)
+{
+    static int number[] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    return cr_make_param_array(int, number, 8, NULL);
+}
+
+ParameterizedTest(const int *number, ranks, tutorial, .timeout = 300)
+{
+    const char *name = tutorials[*number];
+    char *want = read_text(tool("LS_TEST_TUTORIALS_DATA"), name);
+    static const int counts[] = { 1, 2, 3, 5 };
+    for (int i = 0; i < 4; i++) {
+        spawned *s = mpi_run(counts[i], tool("LS_TEST_TUTORIALS"), name, "128", NULL);
+        cr_assert(eq(int, s->code, 0), "%s", s->err);
+        cr_assert(strcmp(s->out, want) == 0, "%s on %d ranks prints other digits", name, counts[i]);
+        spawned_free(s);
+    }
+    free(want);
+}
+
+/* With small leaves the digits are others, but the same ones on all ranks. */
+Test(ranks, tutorial_in_small_leaves, .timeout = 300)
+{
+    static const char *const leaf_rows[] = { "1", "2", "3" };
+    for (int l = 0; l < 3; l++) {
+        spawned *first = mpi_run(1, tool("LS_TEST_TUTORIALS"), "linear_3_1", leaf_rows[l], NULL);
+        for (int np = 2; np <= 5; np++) {
+            spawned *s = mpi_run(np, tool("LS_TEST_TUTORIALS"), "linear_3_1", leaf_rows[l], NULL);
+            cr_assert(s->code == 0 && !strcmp(s->out, first->out), "leaf_rows %s on %d ranks",
+                      leaf_rows[l], np);
+            spawned_free(s);
+        }
+        spawned_free(first);
+    }
+}
+
+/* ---- programs that are wrong, and must end well -------------------------------------------------------------- */
+static void misuse(int np, const char *job, const char *failing, int code, const char *line)
+{
+    spawned *s = mpi_run(np, tool("LS_TEST_MISUSE"), job, failing, NULL);
+    cr_assert(eq(int, s->code, code), "%s on %d ranks: %s", job, np, s->err);
+    if (line) {
+        cr_assert(strstr(s->err, line) != NULL, "%s on %d ranks: %s", job, np, s->err);
+        cr_assert(eq(int, count_of("lockstep: ", s->err), 1), "%s on %d ranks: %s", job, np,
+                  s->err);
+    }
+    spawned_free(s);
+}
+
+Test(ranks, misuse_is_named, .timeout = 600)
+{
+    for (int np = 2; np <= 4; np++) {
+        misuse(np, "root_only_backward", "0", 70, "ls_backward() here is call");
+        misuse(np, "early_break", "0", 65, "rank 0 of");
+        misuse(np, "early_break", "1", 65, "rank 1 of");
+        misuse(np, "one_row_bad", "0", 65, "numbers: row 77 cannot be read");
+        misuse(np, "stale_result", "0", 70, "which has ended");
+        misuse(np, "clear_and_go_on", "1", 0, NULL);
+    }
+    misuse(1, "one_row_bad", "0", 65, "numbers: row 77 cannot be read");
+    misuse(3, "late_rank", "1", 71, "for rank 1, last seen in ls_any()");
+}
+
+Test(ranks, results_of_odd_programs_agree, .timeout = 300)
+{
+    static const char *const jobs[] = { "shared_weight", "two_models" };
+    for (int j = 0; j < 2; j++) {
+        spawned *first = mpi_run(1, tool("LS_TEST_MISUSE"), jobs[j], NULL);
+        cr_assert(eq(int, first->code, 0), "%s", first->err);
+        for (int np = 2; np <= 8; np += np < 5 ? 1 : 3) {
+            spawned *s = mpi_run(np, tool("LS_TEST_MISUSE"), jobs[j], NULL);
+            cr_assert(s->code == 0 && !strcmp(s->out, first->out), "%s on %d ranks", jobs[j], np);
+            spawned_free(s);
+        }
+        spawned_free(first);
+    }
+}
