@@ -7,6 +7,7 @@ Names what failed; the last line is "N passed, N failed, N skipped". Exit code 0
 and nothing failed. Called by tools/test, which removes the logs of earlier runs first.
 """
 import glob
+import itertools
 import json
 import os
 import re
@@ -15,24 +16,29 @@ import sys
 TAP_LINE = re.compile(r'(not ok|ok)\b\s*\d*[\s-]*([^#]*)(#\s*(skip|todo)\b)?', re.IGNORECASE)
 TAP_SKIPPED_PLAN = re.compile(r'1\.\.0\s*#\s*skip', re.IGNORECASE)
 PASSED, FAILED, SKIPPED = range(3)
+LINES = 40  # of what a failed test says
 MESON_RESULT = {'OK': PASSED, 'EXPECTEDFAIL': PASSED, 'SKIP': SKIPPED}
 
 
 def results_of(test):
-    """(result, name of a subtest) of one entry of meson's log."""
+    """(result, name, details) of each subtest in one entry of meson's log."""
     lines = (test['stdout'] or '').splitlines()
     found = []
-    for line in filter(None, map(TAP_LINE.match, lines)):
-        verdict, name, directive = line.group(1), line.group(2).strip(), line.group(3)
-        result = SKIPPED if directive else PASSED if verdict.lower() == 'ok' else FAILED
-        found.append((result, name))
+    for number, line in enumerate(lines):
+        match = TAP_LINE.match(line)
+        if match:
+            result = SKIPPED if match.group(3) else PASSED if match.group(1).lower() == 'ok' else FAILED
+            after = itertools.takewhile(lambda text: not TAP_LINE.match(text), lines[number + 1:])
+            found.append((result, match.group(2).strip(), list(after)[:LINES]))
     whole = MESON_RESULT.get(test['result'], FAILED)
+    said = (lines + (test.get('stderr') or '').splitlines())[-LINES:]
     if not found:
         # meson takes a TAP test without a line for skipped; it has to say so itself.
-        said_so = test['returncode'] == 77 or any(map(TAP_SKIPPED_PLAN.match, lines))
-        return [(FAILED if whole == SKIPPED and not said_so else whole, 'nothing was run')]
-    if whole == FAILED and all(result != FAILED for result, _ in found):
-        found.append((FAILED, f"{test['result'].lower()}, exit code {test['returncode']}"))
+        told = test['returncode'] == 77 or any(map(TAP_SKIPPED_PLAN.match, lines))
+        ran = whole != SKIPPED or told
+        return [(whole if ran else FAILED, test['result'].lower() if ran else 'nothing was run', said)]
+    if whole == FAILED and all(result != FAILED for result, _, _ in found):
+        found.append((FAILED, f"{test['result'].lower()}, exit code {test['returncode']}", said))
     return found
 
 
@@ -46,10 +52,10 @@ def tally(build):
     for log in logs:
         with open(log, encoding='utf-8', errors='replace') as file:
             for test in map(json.loads, file):
-                for result, name in results_of(test):
+                for result, name, details in results_of(test):
                     count[result] += 1
                     if result == FAILED:
-                        print(f"FAILED {build}: {test['name']}: {name}")
+                        print(f"FAILED {build}: {test['name']}: {name}", *details, sep='\n    ')
     for report in sorted(glob.glob(os.path.join(build, 'meson-logs', 'sanitizer.*'))):
         with open(report, encoding='utf-8', errors='replace') as file:
             text = file.read()
