@@ -29,20 +29,15 @@ void ls_comm_say(const char *form, ...)
     }
 }
 
-/* To this fence? */
-static bool has_come(const ls_comm *c, int r)
-{
-    const ls_word *word = &c->peer[r].word[c->fence & 1];
-    return word->fence == c->fence && (word->kind == LS_PLAIN || word->kind == LS_LEAVING);
-}
-
 _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text)
 {
     ls_comm *c = ctx->comm;
-    for (int r = 0; r < c->count; r++) {
-        const ls_word *word = &c->peer[r].word[c->fence & 1];
-        if (!has_come(c, r) || !word->status || ctx->agreed) continue;
-        ls_comm_say("rank %d of %d: %s", r, c->count, word->text);
+    for (int r = 0; r < c->count && !ctx->agreed; r++) {
+        const ls_word *failed = &c->peer[r].failed;
+        const ls_failure *own = &ctx->failure;
+        bool is_known = r == c->rank ? own->status : failed->status && failed->fence == c->fence;
+        if (!is_known) continue;
+        ls_comm_say("rank %d of %d: %s", r, c->count, r == c->rank ? own->text : failed->text);
         break;
     }
     ls_comm_say("%s: %s", ctx->who, text);
@@ -52,8 +47,10 @@ _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text)
 
 static bool is_late(const ls_comm *c, int r)
 {
+    const ls_word *word = &c->peer[r].word[c->fence & 1];
+    bool has_come = word->fence == c->fence && (word->kind == LS_PLAIN || word->kind == LS_LEAVING);
     if (r == c->rank) return false;
-    return c->meeting ? !has_come(c, r) : c->peer[r].last.exchange < c->exchange;
+    return c->meeting ? !has_come : c->peer[r].last.exchange < c->exchange;
 }
 
 _Noreturn void ls_comm_late(ls_ctx *ctx, double waited_s)

@@ -15,7 +15,8 @@
 ls_stand ls_comm_stand(const ls_ctx *ctx)
 {
     ls_stand s = { .exchange = ctx->comm->exchange, .call = ctx->calls };
-    snprintf(s.name, sizeof s.name, "%s", ctx->call ? ctx->call : "ls_start");
+    const char *name = ctx->call ? ctx->call : "ls_start";
+    memcpy(s.name, name, strnlen(name, sizeof s.name - 1));
     return s;
 }
 

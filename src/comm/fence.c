@@ -75,8 +75,9 @@ static void note(ls_comm *c, int r)
 {
     const ls_peer *peer = &c->peer[r];
     const ls_word *word = &peer->word[c->fence & 1];
-    if (peer->has_failed && peer->failed_fence == c->fence && peer->failed_at < c->leave_at)
-        c->leave_at = peer->failed_at;
+    if (peer->failed.status && peer->failed.fence == c->fence &&
+        peer->failed.at.exchange < c->leave_at)
+        c->leave_at = peer->failed.at.exchange;
     if (word->kind == LS_PLAIN && word->fence == c->fence && word->at.exchange < c->plain_at) {
         c->plain_at = word->at.exchange;
         c->plain = r;
@@ -87,11 +88,7 @@ static void take_in(ls_comm *c, const ls_word *word, int from)
 {
     ls_peer *peer = &c->peer[from];
     peer->last = word->at;
-    if (word->status) {
-        peer->has_failed = true;
-        peer->failed_fence = word->fence;
-        peer->failed_at = word->at.exchange;
-    }
+    if (word->status) peer->failed = *word;
     if (word->kind == LS_PLAIN || word->kind == LS_LEAVING) {
         peer->word[word->fence & 1] = *word;
         c->arrived[word->fence & 1]++;

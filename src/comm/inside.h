@@ -41,8 +41,7 @@ typedef struct ls_word {
 typedef struct ls_peer {
     ls_stand last; /* where it was last seen */
     uint64_t sent, received; /* data messages */
-    bool     has_failed;
-    uint64_t failed_fence, failed_at; /* the fence it is on the way to, the first exchange it leaves out */
+    ls_word  failed;  /* its last failure: the fence it is on the way to, the first exchange it leaves out */
     ls_word  word[2]; /* said at the last fences of even and of odd number */
 } ls_peer;
 

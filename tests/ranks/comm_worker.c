@@ -464,13 +464,14 @@ static void job_early(ls_ctx *ctx)
     while (exchange(ctx, 1) == LS_OK) {}
 }
 
-/* A rank that never comes; where: 0 to an exchange, 1 to the fence of a failure, 2 while others are
- * late too. */
+/* A rank that never comes: 0 to an exchange, 1 to the fence of a failure, 2 while others are late too,
+ * 3 after a failure of its own. */
 static void job_late(ls_ctx *ctx, int where)
 {
     exchange(ctx, 1);
     late_in(ctx);
     if (ctx->place.rank == 1) {
+        if (where == 3) ls_fail(ctx, LS_ERR_DATA, "row 77 cannot be read");
         ls_enter(ctx, "ls_next");
         sleep(60);
     }
