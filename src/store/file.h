@@ -40,5 +40,4 @@ bool ls_output_is_stale(const char *mark);
 
 /* dir/name into path; OUTPUT where it is too long. dir "" is the current directory. */
 ls_status ls_path_join(char path[LS_PATH_BYTES], const char *dir, const char *name, ls_failure *f);
-ls_status ls_folder_make(const char *dir, ls_failure *f); /* and those above it */
 ls_status ls_folder_sync(const char *dir, ls_failure *f);

@@ -94,4 +94,7 @@ bool      ls_is_checkpoint(const char *path); /* its first bytes are those of on
 ls_status ls_checkpoint_list(const char *dir, const char *name, int64_t *count, char ***paths, ls_failure *f);
 void      ls_checkpoint_list_free(int64_t count, char **paths);
 
+/* A directory, with those above it that are not there. OUTPUT: where and why not. "" is no directory. */
+ls_status ls_folder_make(const char *dir, ls_failure *f);
+
 const char *ls_store_version(void); /* "HDF5 1.10.8" */

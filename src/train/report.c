@@ -40,9 +40,21 @@ static off_t sound_length(FILE *log, int64_t last)
     return length;
 }
 
+/* The directory that the log is to lie in. */
+static ls_status make_directory(ls_ctx *ctx, const char *path)
+{
+    ls_failure f = { 0 };
+    char dir[4096];
+    const char *slash = strrchr(path, '/');
+    if (!slash || slash == path) return LS_OK;
+    snprintf(dir, sizeof dir, "%.*s", (int)(slash - path), path);
+    return ls_folder_make(dir, &f) ? ls_fail_with(ctx, &f) : LS_OK;
+}
+
 ls_status ls_report_open(ls_ctx *ctx, const ls_run *run)
 {
     if (!ctx->is_root || !run->log_file || ctx->failure.status) return ctx->failure.status;
+    if (make_directory(ctx, run->log_file)) return ctx->failure.status;
     int64_t done = ls_steps_done(run);
     FILE *log = fopen(run->log_file, done ? "r+" : "w");
     if (!log && done && errno == ENOENT) log = fopen(run->log_file, "w");

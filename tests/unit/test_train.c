@@ -1,0 +1,216 @@
+/* test_train.c -- runs on the library: what is saved and read back, the log, evaluation, refusals. */
+#include "train/train.h"
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char here[64];
+
+static void enter_directory(void)
+{
+    strcpy(here, "/tmp/lockstep-train-XXXXXX");
+    cr_assert(mkdtemp(here) != NULL);
+    cr_assert(eq(int, chdir(here), 0));
+}
+
+static void leave_directory(void)
+{
+    char command[96];
+    snprintf(command, sizeof command, "rm -rf %s", here);
+    cr_expect(eq(int, system(command), 0));
+}
+
+TestSuite(train, .init = enter_directory, .fini = leave_directory);
+
+/* A regression of 50 rows, ready to run. */
+typedef struct job {
+    ls_ctx *ctx;
+    ls_run run;
+} job;
+
+static job make_job(int64_t epochs, double lr)
+{
+    ls_ctx *ctx = ls_start(&(ls_opts){ .seed = 5 });
+    ls_tensor *x = ls_randn(ctx, LS_SHAPE(50, 3)), *y = ls_randn(ctx, LS_SHAPE(50, 1));
+    ls_module *m = ls_sequential(ctx, LS_LINEAR(3, 8), LS_TANH, LS_LINEAR(8, 1));
+    ls_loader *data = ls_loader_new(ctx, ls_tensor_dataset(ctx, x, y),
+                                    &(ls_loader_opts){ .batch_size = 16, .shuffle = true });
+    ls_optim *o = ls_sgd_new(ctx, ls_parameters(m), &(ls_sgd_opts){ .lr = lr, .momentum = 0.5 });
+    return (job){ ctx,
+                  { .model = m,
+                    .loss = ls_mse_loss,
+                    .optim = o,
+                    .data = data,
+                    .epochs = epochs,
+                    .log_every = -1,
+                    .dir = "runs" } };
+}
+
+static double weight(const job *j)
+{
+    return ls_at(ls_parameter(j->run.model, "0.weight"), 4);
+}
+
+Test(train, resumed_by_hand)
+{
+    job whole = make_job(6, 0.05);
+    double cost;
+    whole.run.dir = "whole";
+    ls_fit(whole.ctx, &whole.run);
+    double want = weight(&whole);
+    cr_assert(eq(int, ls_finish(whole.ctx), 0));
+
+    for (int part = 0; part < 3; part++) { /* 24 steps, in pieces of 8 that end inside epochs */
+        job j = make_job(6, 0.05);
+        cr_assert(eq(int, ls_resume(j.ctx, &j.run), part > 0), "%s", ls_error_text(j.ctx));
+        cr_assert(eq(i64, ls_steps_done(&j.run), 8 * part));
+        for (int i = 0; i < 8; i++) ls_fit_step(j.ctx, &j.run, &cost);
+        cr_assert(eq(int, ls_save(j.ctx, &j.run), LS_OK), "%s", ls_error_text(j.ctx));
+        if (part == 2) cr_assert(eq(dbl, weight(&j), want));
+        cr_assert(eq(int, ls_finish(j.ctx), 0));
+    }
+}
+
+Test(train, configuration_as_text)
+{
+    job j = make_job(1, 0.05);
+    ls_fit(j.ctx, &j.run);
+    const char *want =
+        "data.batch_size: 16\ndata.drop_last: false\ndata.normalize: none\ndata.shuffle: true\n"
+        "data.x_scale: 1\ndtype: float32\nloss: mse\n"
+        "model.0: {linear: {in: 3, out: 8, bias: true}}\nmodel.1: tanh\n"
+        "model.2: {linear: {in: 8, out: 1, bias: true}}\noptimizer.sgd.dampening: 0\n"
+        "optimizer.sgd.lr: 0.05\noptimizer.sgd.momentum: 0.5\noptimizer.sgd.nesterov: false\n"
+        "optimizer.sgd.weight_decay: 0\nseed: 5\ntrain.leaf_rows: 32\n";
+    const char *got = ls_checkpoint_config(j.ctx, "runs");
+    cr_assert(got && strcmp(got, want) == 0, "%s", got ? got : ls_error_text(j.ctx));
+    ls_finish(j.ctx);
+}
+
+Test(train, another_configuration_is_refused)
+{
+    job j = make_job(1, 0.05);
+    ls_fit(j.ctx, &j.run);
+    ls_finish(j.ctx);
+    j = make_job(2, 0.06);
+    ls_fit(j.ctx, &j.run);
+    cr_assert(strstr(ls_error_text(j.ctx),
+                     "\"optimizer.sgd.lr: 0.05\" there, \"optimizer.sgd.lr: 0.06\" here") != NULL,
+              "%s", ls_error_text(j.ctx));
+    cr_assert(eq(int, ls_finish(j.ctx), 78));
+}
+
+Test(train, fresh_starts_over)
+{
+    job j = make_job(3, 0.05);
+    ls_fit(j.ctx, &j.run);
+    ls_finish(j.ctx);
+    j = make_job(1, 0.06);
+    j.run.fresh = true;
+    ls_fit(j.ctx, &j.run);
+    cr_assert(eq(int, ls_finish(j.ctx), 0));
+    cr_assert(eq(int, access("runs/model-000000000004.h5", F_OK), 0));
+    cr_assert(ne(int, access("runs/model-000000000012.h5", F_OK), 0));
+}
+
+Test(train, more_epochs_go_on)
+{
+    job j = make_job(6, 0.05);
+    j.run.dir = "whole";
+    ls_fit(j.ctx, &j.run);
+    double want = weight(&j);
+    ls_finish(j.ctx);
+    for (int64_t epochs = 2; epochs <= 6; epochs += 4) {
+        j = make_job(epochs, 0.05);
+        ls_fit(j.ctx, &j.run);
+        if (epochs == 6) cr_assert(eq(dbl, weight(&j), want));
+        cr_assert(eq(int, ls_finish(j.ctx), 0));
+    }
+}
+
+/* The costs of epochs in the log, each once, however often the run was stopped. */
+Test(train, log_is_cut_back)
+{
+    for (int64_t stop = 6; stop >= 0; stop -= 6) {
+        job j = make_job(3, 0.05);
+        j.run.log_file = "runs/log.jsonl";
+        j.run.save_every_steps = 3;
+        j.run.stop_after = stop; /* in the second epoch */
+        ls_fit(j.ctx, &j.run);
+        cr_assert(eq(int, ls_finish(j.ctx), stop ? 75 : 0));
+    }
+    FILE *log = fopen("runs/log.jsonl", "r");
+    char line[512];
+    cr_assert(log != NULL);
+    for (int epoch = 0; epoch < 3; epoch++) {
+        char want[32];
+        snprintf(want, sizeof want, "{\"epoch\":%d,\"step\":%d,", epoch, 4 * (epoch + 1));
+        cr_assert(fgets(line, sizeof line, log) && strncmp(line, want, strlen(want)) == 0, "%s",
+                  line);
+    }
+    cr_assert(fgets(line, sizeof line, log) == NULL);
+    fclose(log);
+}
+
+Test(train, cost_of_an_epoch_is_the_mean_over_rows)
+{
+    job j = make_job(1, 0.05), again = make_job(1, 0.05);
+    double sum = 0, cost;
+    int64_t rows = 0;
+    ls_fit(j.ctx, &j.run);
+    for (int i = 0; i < 4; i++) {
+        ls_fit_step(again.ctx, &again.run, &cost);
+        int64_t n = i < 3 ? 16 : 2;
+        sum += cost * (double)n;
+        rows += n;
+    }
+    cr_assert(eq(dbl, ls_progress_of(j.ctx, &j.run)->history[0].cost, sum / (double)rows));
+    ls_finish(j.ctx);
+    ls_finish(again.ctx);
+}
+
+Test(train, evaluation_draws_nothing)
+{
+    job j = make_job(2, 0.05);
+    ls_score score;
+    double cost;
+    ls_fit_step(j.ctx, &j.run, &cost);
+    ls_random before = j.ctx->random;
+    ls_evaluate(j.ctx, &j.run, j.run.data, &score);
+    cr_assert(eq(int, memcmp(&before, &j.ctx->random, sizeof before), 0));
+    cr_assert(eq(i64, score.rows, 50));
+    cr_assert(isfinite(score.cost));
+    cr_assert(isnan(score.accuracy));
+    ls_fit_step(j.ctx, &j.run, &cost);
+    cr_assert(eq(i64, ls_steps_done(&j.run), 2));
+    cr_assert(eq(int, ls_finish(j.ctx), 0));
+}
+
+Test(train, cost_that_is_not_finite)
+{
+    job j = make_job(200, 1e6);
+    ls_fit(j.ctx, &j.run);
+    cr_assert(strstr(ls_error_text(j.ctx), "a smaller learning rate") != NULL, "%s",
+              ls_error_text(j.ctx));
+    cr_assert(eq(int, ls_finish(j.ctx), 79));
+}
+
+Test(train, features_are_normalised)
+{
+    ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64, .leaf_rows = 4 });
+    const double x[] = { 1, 0.1, 2, 0.1, 3, 0.1, 4, 0.1, 5, 0.1, 6, 0.1 };
+    ls_dataset *d = ls_tensor_dataset(ctx, ls_tensor_new(ctx, LS_SHAPE(6, 2), 12, x),
+                                      ls_zeros(ctx, LS_SHAPE(6, 1)));
+    ls_loader *l = ls_loader_new(ctx, d, &(ls_loader_opts){ .batch_size = 6 });
+    ls_tensor *rows, *y;
+    cr_assert(eq(int, ls_dataset_normalize(ctx, d, NULL), LS_OK), "%s", ls_error_text(ctx));
+    ls_next(l, &rows, &y);
+    ls_tensor *whole = ls_whole(ctx, rows);
+    cr_assert(epsilon_eq(dbl, ls_at(whole, 0), -2.5 / sqrt(17.5 / 6), 1e-14));
+    cr_assert(epsilon_eq(dbl, ls_at(whole, 1), 0, 1e-14));
+    cr_assert(eq(int, ls_finish(ctx), 0));
+}
