@@ -96,6 +96,7 @@ typedef struct ls_settings {
     ls_origin       *set_at; /* of each key: where; from NULL: nowhere */
     int             *set_by; /* of each key: the layer */
     int              layer;  /* that is being read */
+    bool             only_words; /* flags that are settings are passed over */
     ls_arena        *arena;
 } ls_settings;
 /* values: to be filled, and first with what the table says. */

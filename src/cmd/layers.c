@@ -297,7 +297,7 @@ static ls_status take_flag(ls_settings *s, const char *word, const char **next, 
         text = *next;
         *next = NULL;
     }
-    if (!is_option) return take_word(s, name, from, text, f);
+    if (!is_option) return s->only_words ? LS_OK : take_word(s, name, from, text, f);
     ls_yaml v = ls_yaml_word(from, text);
     return ls_value_set(s, k, &v, f);
 }

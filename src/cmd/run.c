@@ -65,9 +65,9 @@ static ls_status gather(int64_t count, const char *const *words, ls_arena *a, ls
     ls_config c;
     ls_settings s;
     *in = (ls_inputs){ .count = count, .words = words, .environment = &nothing };
-    if (ls_settings_begin(&s, &ls_config_schema, &c, a, f) ||
-        ls_settings_flags(&s, count, words, f))
-        return f->status;
+    if (ls_settings_begin(&s, &ls_config_schema, &c, a, f)) return f->status;
+    s.only_words = true; /* settings need the file below them */
+    if (ls_settings_flags(&s, count, words, f)) return f->status;
     if (!c.path) return ls_failure_set(f, LS_ERR_ARG, "no CONFIG is given");
     in->path = c.path;
     in->environment = (const char *const *)environ;

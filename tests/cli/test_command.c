@@ -280,9 +280,14 @@ Test(run, goes_on_with_more_epochs_but_not_with_other_numbers)
                "", "");
 }
 
-Test(run, takes_settings_from_the_environment)
+Test(run, takes_settings_from_flags_and_environment)
 {
     make_run();
+    spawned *flags = lockstep("train", "small.yaml", "--model.2={linear: 7}", "--train.epochs", "1",
+                              "--model.3={linear: 3}", "--checkpoint.dir=flags");
+    cr_expect(flags->code == 0 && strstr(flags->out, "linear 2 5, tanh, linear 5 7, linear 7 3:"),
+              "%s%s", flags->out, flags->err);
+    spawned_free(flags);
     spawned *s = run("env", "LS_TRAIN__EPOCHS=1", getenv("LS_LOCKSTEP"), "train", "small.yaml",
                      NULL);
     cr_expect(s->code == 0 && strstr(s->out, "Epoch    0/0 Cost: "), "%s%s", s->out, s->err);
