@@ -1,5 +1,5 @@
-/* Simple regression: y = 2 x, found from three points by gradient descent. Nothing here knows how many
- * ranks there are: mpirun -np 3 prints the same numbers. */
+/* Simple regression: y = 2 x, found from three points by gradient descent. Nothing here knows how
+ * many ranks there are: mpirun -np 3 prints the same numbers. */
 #include "lockstep/lockstep.h"
 
 int main(void)

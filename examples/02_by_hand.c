@@ -1,5 +1,5 @@
-/* The loop written out: next batch, forward, zero_grad, backward, step. batch_size is global: every rank
- * gets its rows of each batch, and the costs are those of the whole batch. */
+/* The loop written out: next batch, forward, zero_grad, backward, step. batch_size is global: every
+ * rank gets its rows of each batch, and the costs are those of the whole batch. */
 #include "lockstep/lockstep.h"
 
 int main(void)

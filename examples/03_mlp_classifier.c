@@ -1,5 +1,6 @@
-/* A classifier of images: 784-512-10, cross entropy, accuracy on the test set after each epoch. Saved
- * after each epoch; killed and started again, on any number of ranks, it goes on where it was.
+/* A classifier of images: 784-512-10, cross entropy, accuracy on the test set after each epoch.
+ * Saved after each epoch; killed and started again, on any number of ranks, it goes on where it
+ * was.
  *
  *   mpirun -np 2 03_mlp_classifier data/fashion-train.h5 data/fashion-test.h5 */
 #include "lockstep/lockstep.h"

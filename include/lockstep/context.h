@@ -86,8 +86,8 @@ LS_API void ls_printf(const ls_ctx *ctx, const char *form, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Begins a step: ends the results of the step before. False on all ranks after an error, so that it
- * can stand in a loop condition. Loops over ls_next() need none. A loop without it is right too, but
- * keeps its results until ls_finish(). */
+ * can stand in a loop condition. Loops over ls_next() need none. A loop without it is right too,
+ * but keeps its results until ls_finish(). */
 LS_API bool ls_step_begin(ls_ctx *ctx);
 
 /* One line a library: lockstep, MPI, HDF5, OpenBLAS with its core, and the kernels in use.

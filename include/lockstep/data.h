@@ -12,9 +12,9 @@ typedef struct ls_h5_opts {
     const char *x, *y;     /* names in the file; NULL: "/x", "/y" */
     double      x_scale;   /* x is divided by this; 0: 1 */
 } ls_h5_opts;
-/* An HDF5 file with a dataset of inputs and one of targets; the first dimension counts rows. Floating
- * and integer types of any width, contiguous, chunked or deflated. x is read in the context's type.
- * y of an integer type is read as classes, int64 [N]; else floating, [N] as [N, 1].
+/* An HDF5 file with a dataset of inputs and one of targets; the first dimension counts rows.
+ * Floating and integer types of any width, contiguous, chunked or deflated. x is read in the
+ * context's type. y of an integer type is read as classes, int64 [N]; else floating, [N] as [N, 1].
  *
  *   path   a file, several of equal layout ("a.h5,b.h5"), or a pattern ("part-*.h5", sorted by bytes)
  *
@@ -38,9 +38,9 @@ LS_API ls_dataset *ls_dataset_new(ls_ctx *ctx, const ls_dataset_def *def);
 LS_API int64_t     ls_dataset_rows(const ls_dataset *d);
 LS_API ls_row      ls_dataset_x(const ls_dataset *d); /* one row of x, as read */
 LS_API ls_row      ls_dataset_y(const ls_dataset *d);
-/* From now on x is read as (x - mean) / deviation, feature by feature: over all rows of d, or, where as
- * is given, with the figures of that dataset, which has been normalised. A feature that never changes
- * has deviation 1; the deviation divides by the number of rows.
+/* From now on x is read as (x - mean) / deviation, feature by feature: over all rows of d, or,
+ * where as is given, with the figures of that dataset, which has been normalised. A feature that
+ * never changes has deviation 1; the deviation divides by the number of rows.
  * Source  sklearn.preprocessing.StandardScaler */
 LS_COLLECTIVE ls_status ls_dataset_normalize(ls_ctx *ctx, ls_dataset *d, const ls_dataset *as);
 LS_API void        ls_dataset_free(ls_dataset *d);
@@ -50,8 +50,8 @@ typedef struct ls_loader ls_loader;
 typedef struct ls_loader_opts { int64_t batch_size; bool shuffle, drop_last; } ls_loader_opts; /* global */
 LS_API ls_loader *ls_loader_new(ls_ctx *ctx, ls_dataset *d, const ls_loader_opts *o);
 /* Begins a step with the next batch: x and y are parts. False at the end of the epoch, and after an
- * error, on all ranks together; the next call begins the next epoch. A row that cannot be read gives
- * NULLs and true: the error reaches all ranks in the step. */
+ * error, on all ranks together; the next call begins the next epoch. A row that cannot be read
+ * gives NULLs and true: the error reaches all ranks in the step. */
 LS_API bool    ls_next(ls_loader *l, ls_tensor **x, ls_tensor **y);
 LS_API ls_dataset *ls_loader_dataset(const ls_loader *l); /* borrowed */
 LS_API int64_t ls_loader_steps(const ls_loader *l); /* in an epoch */

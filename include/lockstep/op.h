@@ -5,8 +5,8 @@
 extern "C" {
 #endif
 enum { LS_MAX_IN = 4 };
-/* How an operation treats the batch axis of a part. The library cuts parts into leaves and adds what
- * comes back in the tree, so that no operation knows of ranks, leaves or trees. */
+/* How an operation treats the batch axis of a part. The library cuts parts into leaves and adds
+ * what comes back in the tree, so that no operation knows of ranks, leaves or trees. */
 typedef enum ls_rows {
     LS_ROWS_MIXED = 0, /* rows depend on one another: refused on parts */
     LS_ROWS_ALONE,     /* row i of out comes from rows i of the parts and from whole inputs */
@@ -57,8 +57,9 @@ typedef struct ls_op {
 } ls_op;
 
 LS_API ls_tensor  *ls_apply(const ls_op *op, ls_list in, const void *args, size_t args_bytes);
-/* For backward(): a broadcast input's gradient is g, or the rounded products of g and another input,
- * summed down to its shape in the library's order. other: NULL, or an array that broadcasts to out. */
+/* For backward(): a broadcast input's gradient is g, or the rounded products of g and another
+ * input, summed down to its shape in the library's order. other: NULL, or an array that broadcasts
+ * to out. */
 LS_API void ls_broadcast_back(const ls_node *n, const void *g, const ls_array *other, int i, void *dx);
 LS_API const char *ls_shape_broadcasts(ls_node *n); /* for shape: two inputs broadcast to out */
 LS_API const char *ls_shape_same(ls_node *n); /* for shape: all inputs and out alike */

@@ -1,5 +1,6 @@
 /* ops.h -- operations on tensors. NULL in, NULL out; broadcasting as in PyTorch. Every rank makes
- * every call; those that sum over the rows of a part (sum, mean, losses) wait for the other ranks. */
+ * every call; those that sum over the rows of a part (sum, mean, losses) wait for the other
+ * ranks. */
 #pragma once
 #include "tensor.h"
 #ifdef __cplusplus
@@ -40,8 +41,8 @@ LS_API ls_tensor *ls_argmax(ls_tensor *x, int axis);    /* last axis; int64; the
 LS_API ls_tensor *ls_equal(ls_tensor *a, ls_tensor *b); /* 1 or 0, floating */
 
 /* ---- losses, whole [] ---------------------------------------------------------------------------
- * Mean of (pred - target)^2 over all elements of the batch. target: same shape, or int64, or [N] for
- * pred [N, 1]. */
+ * Mean of (pred - target)^2 over all elements of the batch. target: same shape, or int64, or [N]
+ * for pred [N, 1]. */
 LS_API ls_tensor *ls_mse_loss(ls_tensor *pred, ls_tensor *target);
 /* Mean over rows of -log softmax(logits)[label]. logits [N, C], label int64 [N].
  * Errors  DATA: a class below 0 or from C up, with its row; TYPE: labels are not int64 */

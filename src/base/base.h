@@ -14,7 +14,8 @@
 #define LS_NUMERICS 1 /* the arithmetic that stored results depend on */
 
 /* ---- failures: an error by value ----------------------------------------------------------------
- * For code that must not write the context (other threads, floors without one). The first one stays. */
+ * For code that must not write the context (other threads, floors without one). The first one
+ * stays. */
 typedef struct ls_failure { ls_status status; char text[496]; } ls_failure;
 ls_status ls_failure_set(ls_failure *f, ls_status status, const char *form, ...)
     __attribute__((format(printf, 3, 4)));
@@ -30,8 +31,8 @@ size_t ls_memory_calls(void); /* allocations so far: for tests */
 /* For the context: fails it with MEMORY, naming what needed how much. */
 void *ls_new(ls_ctx *ctx, size_t bytes, const char *what);
 
-/* Bump allocation; everything ends together. A reset joins the blocks, so that the same amount again
- * needs no allocation. */
+/* Bump allocation; everything ends together. A reset joins the blocks, so that the same amount
+ * again needs no allocation. */
 typedef struct ls_arena { struct ls_block *blocks; size_t used, peak; } ls_arena;
 void *ls_arena_take(ls_arena *a, size_t bytes); /* 64-byte aligned, not zeroed; NULL without memory */
 void  ls_arena_reset(ls_arena *a);
@@ -64,9 +65,10 @@ uint32_t ls_crc32(uint32_t crc, const void *data, size_t bytes); /* start with 0
 double ls_clock_s(void); /* monotonic */
 
 /* ---- leaves and pieces: pure integers -----------------------------------------------------------
- * A batch of rows is cut into leaves of leaf_rows rows (the last may be short). Over the leaves stands
- * one fixed binary tree: T(i,0) = leaf i, T(i,l) = T(i,l-1) + T(i+2^(l-1),l-1), a missing right part
- * skipped. A piece is one node of that tree: an aligned run of leaves, cut off at the last leaf. */
+ * A batch of rows is cut into leaves of leaf_rows rows (the last may be short). Over the leaves
+ * stands one fixed binary tree: T(i,0) = leaf i, T(i,l) = T(i,l-1) + T(i+2^(l-1),l-1), a missing
+ * right part skipped. A piece is one node of that tree: an aligned run of leaves, cut off at the
+ * last leaf. */
 typedef struct ls_range { int64_t from, to; } ls_range; /* from <= i < to */
 enum { LS_MAX_PIECES = 128 };
 int64_t ls_leaf_count(int64_t rows, int64_t leaf_rows);
@@ -77,8 +79,8 @@ ls_range ls_leaf_rows(int64_t rows, int64_t leaf_rows, ls_range leaves);
 ls_range ls_leaf_cut(int64_t leaves, int64_t shares, int64_t share);
 /* The fewest pieces that make up a run of leaves, in order; how many. */
 int ls_leaf_pieces(int64_t leaves, ls_range run, ls_range piece[LS_MAX_PIECES]);
-/* The additions that make the root in piece 0 out of all pieces of a batch, in order: piece[into] +=
- * piece[from]. pieces: all of the batch, in order. Writes count - 1 pairs. */
+/* The additions that make the root in piece 0 out of all pieces of a batch, in order: piece[into]
+ * += piece[from]. pieces: all of the batch, in order. Writes count - 1 pairs. */
 typedef struct ls_addition { int32_t into, from; } ls_addition;
 void ls_leaf_tree(int64_t leaves, int64_t count, const ls_range *piece, ls_addition *out);
 
@@ -93,8 +95,8 @@ typedef struct ls_row_sum {
 } ls_row_sum;
 
 /* ---- links: what train connects, so that no floor calls sideways or upwards ---------------------
- * All are collective but post. Each returns the status that all ranks agree on. With a failure in the
- * context that is not agreed yet, each goes to the fence instead. */
+ * All are collective but post. Each returns the status that all ranks agree on. With a failure in
+ * the context that is not agreed yet, each goes to the fence instead. */
 typedef struct ls_links {
     void (*post)(ls_ctx *ctx);        /* tells the other ranks of ctx->failure; local */
     ls_status (*agree)(ls_ctx *ctx);  /* the fence: all ranks meet and leave with one status */

@@ -5,9 +5,9 @@
  *   fence.c   posting an error, the fence where all ranks meet    abort.c    the one MPI_Abort
  *
  * Every message carries a stamp: number and name of the public call it belongs to, and the size of
- * what is exchanged; a rank that stands elsewhere is named (NOT_SAME) instead of pairing its data with
- * another's. Functions are those of ls_links in base.h. A process without a launcher is one rank and
- * never starts MPI.
+ * what is exchanged; a rank that stands elsewhere is named (NOT_SAME) instead of pairing its data
+ * with another's. Functions are those of ls_links in base.h. A process without a launcher is one
+ * rank and never starts MPI.
  */
 #pragma once
 #include "base/base.h"

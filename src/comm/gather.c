@@ -86,6 +86,8 @@ ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void
     for (int r = 0; r < c->count; r++)
         bound[r] = ls_leaf_rows(rows, leaf_rows, ls_leaf_cut(leaves, c->count, r)).from * row;
     bound[c->count] = rows * row;
-    bool is_small = stamp.bytes <= LS_SMALL_BYTES;
+    bool is_small = true;
+    for (int r = 0; r < c->count; r++)
+        if (bound[r + 1] - bound[r] > LS_SMALL_BYTES) is_small = false;
     return ls_comm_end(ctx, (is_small ? gather_small : gather_large)(ctx, &stamp, bound, own, all));
 }

@@ -8,7 +8,7 @@
 #include "comm/comm.h"
 #include <mpi.h>
 
-/* ---- what messages carry --------------------------------------------------------------------------- */
+/* ---- what messages carry --------------------------------------------------------------------- */
 /* Where a rank stands. */
 typedef struct ls_stand {
     uint64_t exchange, call;
@@ -37,7 +37,7 @@ typedef struct ls_word {
     char     text[sizeof((ls_failure *)0)->text];
 } ls_word;
 
-/* ---- state -------------------------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------------------- */
 typedef struct ls_peer {
     ls_stand last; /* where it was last seen */
     uint64_t sent, received; /* data messages */
@@ -78,7 +78,7 @@ typedef struct ls_comm {
     ls_plan    *plans, from_root, nothing;
 } ls_comm;
 
-/* ---- wait.c ---------------------------------------------------------------------------------------------- */
+/* ---- wait.c ---------------------------------------------------------------------------------- */
 enum { LS_TAG_FIRST = 1, LS_TAG_PIECE, LS_TAG_ROOT };
 /* Waits until poll() says done; it returns MPI's code. False: the exchange is to be left. */
 typedef int ls_poll(void *of, int *done);
@@ -95,26 +95,26 @@ bool ls_comm_flush(ls_ctx *ctx, int64_t count);
 void ls_comm_drain(ls_ctx *ctx);
 bool ls_comm_complete(ls_ctx *ctx, MPI_Request *request, int64_t count, bool may_leave);
 
-/* ---- fence.c ---------------------------------------------------------------------------------------------- */
+/* ---- fence.c --------------------------------------------------------------------------------- */
 void      ls_comm_hear(ls_ctx *ctx);
 void      ls_comm_here(ls_ctx *ctx);
 bool      ls_comm_must_leave(ls_ctx *ctx);
 ls_status ls_comm_meet(ls_ctx *ctx, ls_word_kind kind); /* LS_PLAIN or LS_LEAVING */
 
-/* ---- abort.c ---------------------------------------------------------------------------------------------- */
+/* ---- abort.c --------------------------------------------------------------------------------- */
 void ls_comm_say(const char *form, ...) __attribute__((format(printf, 1, 2))); /* a line on stderr */
 _Noreturn void ls_comm_late(ls_ctx *ctx, double waited_s);
 _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text);
 
-/* ---- exchange.c -------------------------------------------------------------------------------------------- */
+/* ---- exchange.c ------------------------------------------------------------------------------ */
 ls_stand  ls_comm_stand(const ls_ctx *ctx);
 ls_stamp  ls_comm_stamp(const ls_ctx *ctx, ls_exchange_kind kind, int64_t arrays, int64_t rows, int64_t bytes);
 void     *ls_comm_take(ls_ctx *ctx, int64_t bytes); /* for this exchange; NULL with the context failed */
 ls_status ls_comm_end(ls_ctx *ctx, bool ok);        /* not ok: at the fence */
 void      ls_comm_not_same(ls_failure *f, const ls_stamp *mine, const ls_stamp *theirs, int rank);
 
-/* ---- ways for data ------------------------------------------------------------------------------------------- */
-enum { LS_SMALL_BYTES = 64 << 10 }; /* from all ranks: they go to every rank as they are */
+/* ---- ways for data --------------------------------------------------------------------------- */
+enum { LS_SMALL_BYTES = 16 << 10 }; /* of one rank, at most: all go to every rank as they are */
 
 /* plan.c */
 const ls_plan *ls_comm_plan(ls_ctx *ctx, int64_t rows);

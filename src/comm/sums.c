@@ -80,16 +80,16 @@ static bool reduce_small(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
 bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l)
 {
     int count = ctx->comm->count;
-    int64_t all = 0;
+    int64_t largest = 0;
     int64_t *number = ls_comm_take(ctx, (count + 1) * (int64_t)sizeof *number);
     if (!number) return false;
     for (int r = 0; r < count; r++) {
         number[r] = 0;
         for (const ls_group *g = l->group; g < l->group + l->groups; g++)
             number[r] += held(g, r) * aligned(g->bytes, PIECE_ALIGN);
-        all += number[r];
+        if (number[r] > largest) largest = number[r];
     }
-    if (all <= LS_SMALL_BYTES) return reduce_small(ctx, stamp, l, number);
+    if (largest <= LS_SMALL_BYTES) return reduce_small(ctx, stamp, l, number);
     int64_t lines = l->bytes / GROUP_ALIGN;
     for (int r = 0; r <= count; r++)
         number[r] = (lines / count * r + lines % count * r / count) * GROUP_ALIGN;

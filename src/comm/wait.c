@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-#define YIELD_AFTER     200  /* polls */
+#define YIELD_AFTER     1000 /* polls: some 100 us */
 #define SLEEP_AFTER_S   5e-3 /* from then on a fiftieth of the time waited, at most */
 #define LONGEST_SLEEP_S 1e-3
 #define HERE_AFTER_S    1.0 /* or a quarter of the deadline */

@@ -3,7 +3,7 @@
 #include "data/data.h"
 #include <pthread.h>
 
-/* ---- datasets: a kind is a const table, and a struct that begins with ls_dataset ----------------------- */
+/* ---- datasets: a kind is a const table, and a struct that begins with ls_dataset ------------- */
 typedef struct ls_dataset_kind {
     bool reads_ahead; /* slow enough for the reading thread */
     bool stays;       /* a row that is read again is the same */
@@ -38,13 +38,13 @@ ls_dataset *ls_dataset_make(ls_ctx *ctx, size_t bytes, const ls_dataset_kind *ki
 bool ls_dataset_lay_out(ls_dataset *d, int64_t rows, ls_row x, ls_row y);
 ls_shape_text ls_row_str(ls_row r); /* "float32 [784]" */
 
-/* ---- lists of files -------------------------------------------------------------------------------------- */
+/* ---- lists of files -------------------------------------------------------------------------- */
 /* The files that a text of paths and patterns, separated by commas, stands for: count strings one after
  * another, each with its zero, in bytes bytes from ls_memory_new(). A file that is named like the whole
  * text is just that file. */
 ls_status ls_paths_find(const char *text, char **list, size_t *bytes, ls_failure *f);
 
-/* ---- the epoch's order ------------------------------------------------------------------------------------ */
+/* ---- the epoch's order ----------------------------------------------------------------------- */
 typedef struct ls_order {
     int64_t  rows;
     int64_t *row; /* NULL: as they lie in the dataset */
@@ -55,7 +55,7 @@ uint64_t ls_order_draw(ls_order *o, ls_random *r);
 void     ls_order_set(ls_order *o, uint64_t seed);
 void     ls_order_rows(const ls_order *o, int64_t first, int64_t count, int64_t *rows);
 
-/* ---- the reading thread ------------------------------------------------------------------------------------ */
+/* ---- the reading thread ---------------------------------------------------------------------- */
 /* One task at a time, on a thread of its own that is made for the first one. Zero is a reader at rest. */
 typedef struct ls_reader {
     pthread_t       thread;

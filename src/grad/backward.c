@@ -1,9 +1,9 @@
 /* backward.c -- gradients in reverse order of the tape.
  *
  * Each tensor that a gradient reaches gathers contributions. Those of a part are rows held here and
- * are added as they come. Those of a whole tensor are kept apart: each use of it closes its own tree
- * over the rows of all ranks (links->sums), and the roots are added in the order of the tape. Trees
- * are closed together and late: before a whole intermediate is read, and at the end for all
+ * are added as they come. Those of a whole tensor are kept apart: each use of it closes its own
+ * tree over the rows of all ranks (links->sums), and the roots are added in the order of the tape.
+ * Trees are closed together and late: before a whole intermediate is read, and at the end for all
  * parameters. Which trees there are depends on the program alone, so every rank closes the same.
  *
  * A parameter's first contribution after ls_zero_grad() is made right in its gradient; all other

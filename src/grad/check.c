@@ -1,9 +1,9 @@
 /* check.c -- gradients against finite differences, in float64.
  *
- * The function's result is weighted with fixed pseudo-random numbers w, so that one number is compared
- * an input element: sum of w dy/dx by backward, and by central differences at two distances joined by
- * Richardson's rule (error h^4). A rank holds every input whole and gathers a part's rows, so the
- * comparison is the same on all ranks.
+ * The function's result is weighted with fixed pseudo-random numbers w, so that one number is
+ * compared an input element: sum of w dy/dx by backward, and by central differences at two
+ * distances joined by Richardson's rule (error h^4). A rank holds every input whole and gathers a
+ * part's rows, so the comparison is the same on all ranks.
  */
 #include "grad/grad.h"
 #include <math.h>
@@ -34,7 +34,8 @@ static bool evaluate(const check *c, double *out)
     return !c->ctx->failure.status;
 }
 
-/* d f / d x[i] in direction of the weights, by differences of distance h; *size: magnitude of the terms. */
+/* d f / d x[i] in direction of the weights, by differences of distance h; *size: magnitude of the
+ * terms. */
 static double difference(const check *c, double *x, double h, double *size)
 {
     double kept = *x;

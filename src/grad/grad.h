@@ -35,10 +35,11 @@ void ls_node_fill(ls_node *n, const ls_record *r, ls_range rows);
 int64_t ls_record_batch(const ls_record *r);
 /* Puts r on the tape if gradients flow through it. */
 void ls_tape_add(ls_ctx *ctx, ls_record *r);
-/* A result that the caller computes itself from one input, on the tape like any other: op's backward()
- * is called with it. out NULL gives NULL. */
+/* A result that the caller computes itself from one input, on the tape like any other: op's
+ * backward() is called with it. out NULL gives NULL. */
 ls_tensor *ls_tape_result(const ls_op *op, ls_tensor *in, ls_tensor *out);
-/* ls_backward() from a result of any shape with its gradient: rows held here, in the context's type. */
+/* ls_backward() from a result of any shape with its gradient: rows held here, in the context's
+ * type. */
 ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g);
 
 /* A sum over leaves as they come, in the fixed tree: at most 64 levels of n elements. */

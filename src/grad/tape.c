@@ -1,10 +1,10 @@
 /* tape.c -- ls_apply(): one operation, forward, and the record of it.
  *
  * Forward runs in three ways. Only whole inputs: one call, the same on all ranks. Parts and an
- * operation on rows alone: one call over the rows held here, and the result is a part. Parts and a sum
- * over rows: one call a leaf, the leaves added in the tree, the pieces of all ranks added by
- * links->sums, and the result is whole. A result is recorded where an input requires gradients and no
- * LS_NO_GRAD block is open.
+ * operation on rows alone: one call over the rows held here, and the result is a part. Parts and a
+ * sum over rows: one call a leaf, the leaves added in the tree, the pieces of all ranks added by
+ * links->sums, and the result is whole. A result is recorded where an input requires gradients and
+ * no LS_NO_GRAD block is open.
  */
 #include "grad/grad.h"
 #include <string.h>

@@ -1,8 +1,8 @@
 /* tree.c -- the sum over a piece's leaves as they come, in the fixed tree.
  *
  * A binary counter: level i of the stack holds a subtree, and after leaf number a as many pairs are
- * joined as a + 1 has trailing zeros. At the end what is left is joined from the top down, which skips
- * missing right parts as the tree does. Called by the forward pass of sums and by backward.
+ * joined as a + 1 has trailing zeros. At the end what is left is joined from the top down, which
+ * skips missing right parts as the tree does. Called by the forward pass of sums and by backward.
  */
 #include "grad/grad.h"
 

@@ -1,8 +1,10 @@
-/* kernel.h -- floor 1: arithmetic. Every floating-point sum of lockstep is made here ("numerics 1").
+/* kernel.h -- floor 1: arithmetic. Every floating-point sum of lockstep is made here ("numerics
+ * 1").
  *
- * One table of functions a floating type and instruction set; all instruction sets give the same bits.
- * Functions are local, allocate nothing and cannot fail. Matrices are row-major; ld: elements from one
- * row to the next. Pointers are to the table's type. add: c += result instead of c = result.
+ * One table of functions a floating type and instruction set; all instruction sets give the same
+ * bits. Functions are local, allocate nothing and cannot fail. Matrices are row-major; ld: elements
+ * from one row to the next. Pointers are to the table's type. add: c += result instead of c =
+ * result.
  *
  * The rules (a rounded step is one IEEE operation; f() is a fused multiply-add):
  *   inner   c = sum over k of a b. k < 8: products and sums rounded apart, ascending. Longer: fused
@@ -27,26 +29,28 @@ typedef struct ls_kernel {
     ls_dtype    dtype;
     size_t      bytes; /* of an element */
 
-    /* ---- products --------------------------------------------------------------------------------- */
-    /* c[m,n] = sum_k a[m,k] b(k,n) + bias[n], rule inner; b(k,n) = b[k * b_k + n * b_n]; bias or NULL. */
+    /* ---- products ---------------------------------------------------------------------------- */
+    /* c[m,n] = sum_k a[m,k] b(k,n) + bias[n], rule inner; b(k,n) = b[k * b_k + n * b_n]; bias or
+     * NULL. */
     void (*inner)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t b_k,
                   int64_t b_n, const void *bias, void *c, int64_t ldc, bool add);
     /* c[m,n] = sum over rows r of g[r,m] x[r,n], rule rows. */
     void (*outer)(int64_t rows, int64_t leaf_rows, int64_t m, int64_t n, const void *g, int64_t ldg,
                   const void *x, int64_t ldx, void *c, int64_t ldc, bool add);
 
-    /* ---- sums --------------------------------------------------------------------------------------- */
+    /* ---- sums -------------------------------------------------------------------------------- */
     /* out[n] = sum over rows of g[r,n]: rule sum on each column of a leaf, leaves by the tree. */
     void (*columns)(int64_t rows, int64_t leaf_rows, int64_t n, const void *g, int64_t ldg, void *out, bool add);
     double (*sum)(int64_t n, const void *x);                          /* rule sum, one leaf */
     double (*sum_square)(int64_t n, const void *x, const void *y);    /* of (x - y)^2, each step rounded */
-    /* Sums g, or the rounded products g x (x not NULL, its strides in elements, 0: broadcast), of shape
-     * from down to shape to, to which from broadcasts: out (+)= rule sum over the elements that fall on
-     * one place, in row-major order. from.ndim >= to.ndim, aligned at the last axis. One leaf. */
+    /* Sums g, or the rounded products g x (x not NULL, its strides in elements, 0: broadcast), of
+     * shape from down to shape to, to which from broadcasts: out (+)= rule sum over the elements
+     * that fall on one place, in row-major order. from.ndim >= to.ndim, aligned at the last axis.
+     * One leaf. */
     void (*sum_to)(ls_shape from, const void *g, const void *x, const int64_t x_stride[LS_MAX_NDIM], ls_shape to,
                    void *out, bool add);
 
-    /* ---- elementwise ---------------------------------------------------------------------------------- */
+    /* ---- elementwise ------------------------------------------------------------------------- */
     /* out[...] (+)= a op b over shape; strides in elements, 0: broadcast; out is contiguous. */
     void (*binary)(ls_binary op, ls_shape shape, const void *a, const int64_t a_stride[LS_MAX_NDIM],
                    const void *b, const int64_t b_stride[LS_MAX_NDIM], void *out, bool add);
@@ -63,26 +67,31 @@ typedef struct ls_kernel {
     int64_t (*first_bad)(int64_t n, const void *x); /* index of the first infinity or NaN, or -1 */
     void (*argmax)(int64_t rows, int64_t n, const void *x, int64_t *out); /* the first of equals; NaN wins */
 
-    /* ---- losses --------------------------------------------------------------------------------------- */
-    /* dx (+)= scale (x - y), times -1 for dy: give the scale its sign. Two roundings: x - y, product. */
+    /* ---- losses ------------------------------------------------------------------------------ */
+    /* dx (+)= scale (x - y), times -1 for dy: give the scale its sign. Two roundings: x - y,
+     * product. */
     void (*square_back)(int64_t n, double scale, const void *x, const void *y, void *dx, bool add);
-    /* Sum over rows, rule sum on the rows' costs, of log(sum_j exp(x_j - max)) - (x_label - max). */
+    /* Sum over rows, rule sum on the rows' costs, of log(sum_j exp(x_j - max)) - (x_label -
+     * max). */
     double (*cross_entropy)(int64_t rows, int64_t classes, const void *x, const int64_t *label);
     /* dx (+)= scale (softmax(x) - one_hot(label)) */
     void (*cross_entropy_back)(int64_t rows, int64_t classes, double scale, const void *x,
                                const int64_t *label, void *dx, bool add);
 
-    /* ---- optimizer -------------------------------------------------------------------------------------
-     * d = f(p, wd, g) (wd 0: g); momentum: buf = f(d, 1-dampening, round(momentum buf)), first: buf = d;
-     * nesterov: d = f(buf, momentum, d), else d = buf; p = f(d, -lr, p). Settings rounded to the type. */
+    /* ---- optimizer ------------------------------------------------------------------------------
+     * d = f(p, wd, g) (wd 0: g); momentum: buf = f(d, 1-dampening, round(momentum buf)), first: buf
+     * = d; nesterov: d = f(buf, momentum, d), else d = buf; p = f(d, -lr, p). Settings rounded to
+     * the type. */
     void (*sgd)(int64_t n, void *p, const void *g, void *buf, const ls_sgd_step *s);
 } ls_kernel;
 
-/* The table of a type; isa NULL: the best that this CPU runs. NULL if it runs it not, or unknown. */
+/* The table of a type; isa NULL: the best that this CPU runs. NULL if it runs it not, or
+ * unknown. */
 const ls_kernel *ls_kernel_for(ls_dtype dtype, const char *isa);
 /* "OpenBLAS 0.3.21, SkylakeX" */
 const char *ls_blas_version(void);
-/* Rounding to nearest and no flush to zero in the calling thread; false if they could not be set. */
+/* Rounding to nearest and no flush to zero in the calling thread; false if they could not be
+ * set. */
 bool ls_kernel_check_thread(void);
 
 /* For one element: scalars as the tables compute them. */

@@ -1,6 +1,6 @@
 /* linear.c -- a linear layer with PyTorch's initial values: weight, then bias, uniform in
- * (-1/sqrt(in), 1/sqrt(in)), drawn from the context's stream; the bound of the weight is worked out in
- * double as kaiming_uniform(a = sqrt 5) does.
+ * (-1/sqrt(in), 1/sqrt(in)), drawn from the context's stream; the bound of the weight is worked out
+ * in double as kaiming_uniform(a = sqrt 5) does.
  */
 #include "nn/nn.h"
 #include <math.h>

@@ -1,8 +1,8 @@
 /* module.c -- the tree of modules: members in order of addition, parameters with PyTorch's names
  * ("fc1.weight"), own ones before those of members' members, as state_dict() orders them.
  *
- * A member belongs to its parent and ends with it. The list of parameters and names is worked out once
- * and dropped, up to the root of the tree, when something is added.
+ * A member belongs to its parent and ends with it. The list of parameters and names is worked out
+ * once and dropped, up to the root of the tree, when something is added.
  */
 #include "nn/nn.h"
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* sequential.c -- layers one after another, named "0", "1", ... as in PyTorch; relu and tanh as modules.
+/* sequential.c -- layers one after another, named "0", "1", ... as in PyTorch; relu and tanh as
+ * modules.
  */
 #include "nn/nn.h"
 #include <stdio.h>
@@ -33,7 +34,8 @@ static ls_tensor *forward(void *self, ls_tensor *x)
     return x;
 }
 
-/* Layer number i; *width: the features that reach it, 0 if unknown, and then those that leave it. */
+/* Layer number i; *width: the features that reach it, 0 if unknown, and then those that leave
+ * it. */
 static ls_module *make_layer(ls_ctx *ctx, int64_t i, const ls_layer *l, int64_t *width)
 {
     if (!strcmp(l->kind, "relu")) return ls_relu_new(ctx);

@@ -1,8 +1,8 @@
 /* check.c -- ls_op_check(): everything that can be tested of an operation from its table alone.
  *
- * Each case runs with whole inputs, and, where axis 0 is a batch, with the inputs that have those rows
- * split. Gradients are compared with finite differences. That rows do not depend on their neighbours is
- * tested by computing each alone: the same bits must come out.
+ * Each case runs with whole inputs, and, where axis 0 is a batch, with the inputs that have those
+ * rows split. Gradients are compared with finite differences. That rows do not depend on their
+ * neighbours is tested by computing each alone: the same bits must come out.
  */
 #include "ops/ops.h"
 #include <string.h>
@@ -61,7 +61,8 @@ static unsigned batch_inputs(const op_case *c)
         bool reaches = s.ndim == ndim || c->op->classes >> i & 1;
         if (has_rows && reaches) mask |= 1u << i;
     }
-    /* Where rows need not match, a second matrix of as many rows is no batch, and a vector is one row. */
+    /* Where rows need not match, a second matrix of as many rows is no batch, and a vector is one
+     * row. */
     bool match = c->op->shape == ls_shape_broadcasts || c->op->shape == ls_shape_same ||
                  c->op->rows == LS_ROWS_SUM;
     return match ? mask : c->in[0]->shape.ndim > 1 ? mask & 1 : 0;

@@ -1,6 +1,6 @@
-/* cross_entropy.c -- mean over the batch's rows of -log softmax(logits)[label].
- * Gradient: (g / N) (softmax(logits) - one_hot(label)). The labels' range is checked where the rows lie:
- * that rank's error reaches all. */
+/* cross_entropy.c -- mean over the batch's rows of -log softmax(logits)[label]. Gradient: (g / N)
+ * (softmax(logits) - one_hot(label)). The labels' range is checked where the rows lie: that rank's
+ * error reaches all. */
 #include "ops/ops.h"
 
 static const char *shape(ls_node *n)

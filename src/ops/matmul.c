@@ -1,5 +1,6 @@
-/* matmul.c -- matrix product as torch.matmul for vectors and matrices: [N,D] [D,O], [D] [D,O], [N,D] [D],
- * [D] [D]. A vector at the left is one row, at the right one column. b is whole; a may be a part.
+/* matmul.c -- matrix product as torch.matmul for vectors and matrices: [N,D] [D,O], [D] [D,O],
+ * [N,D] [D], [D] [D]. A vector at the left is one row, at the right one column. b is whole; a may
+ * be a part.
  * Gradient: da = g b^T,  db = a^T g. */
 #include "ops/ops.h"
 

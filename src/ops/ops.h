@@ -1,5 +1,5 @@
-/* ops.h -- floor 4: operations. One file an operation or small family: its shape, forward, backward and
- * cases, and its public function. list.h names the tables; one test walks that list.
+/* ops.h -- floor 4: operations. One file an operation or small family: its shape, forward, backward
+ * and cases, and its public function. list.h names the tables; one test walks that list.
  */
 #pragma once
 #include "base/base.h"
@@ -19,7 +19,8 @@ extern const ls_op *const ls_ops[];
 void ls_align_rows(ls_tensor **a, ls_tensor **b);
 ls_tensor *ls_to_float(ls_tensor *t); /* int64 to the context's type; no gradient */
 
-/* Bodies that unary operations share: out = f(in 0), dx (+)= g f'(in 0). args: the constant, a double. */
+/* Bodies that unary operations share: out = f(in 0), dx (+)= g f'(in 0). args: the constant, a
+ * double. */
 void ls_unary_forward(const ls_node *n, ls_unary op);
 void ls_unary_backward(const ls_node *n, ls_unary op, const void *g, void *dx);
 

@@ -1,7 +1,6 @@
-/* split_rows.c -- between the two kinds of tensors: a whole tensor as a part, a part as a whole tensor,
- * and classes as floating numbers.
- * Gradient of split_rows: every row's from the rank that holds it, through the tree; of whole: the rows
- * held here. */
+/* split_rows.c -- between the two kinds of tensors: a whole tensor as a part, a part as a whole
+ * tensor, and classes as floating numbers. Gradient of split_rows: every row's from the rank that
+ * holds it, through the tree; of whole: the rows held here. */
 #include "ops/ops.h"
 #include <string.h>
 

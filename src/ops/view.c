@@ -35,7 +35,8 @@ static void backward(const ls_node *n, const void *g, void *const dx[])
     ls_broadcast_back(n, g, NULL, 0, dx[0]);
 }
 
-/* out and in 0 differ in shape alone, so the gradient is summed "down" to the result's own shape. */
+/* out and in 0 differ in shape alone, so the gradient is summed "down" to the result's own
+ * shape. */
 static void backward_flat(const ls_node *n, const void *g, void *const dx[])
 {
     ls_node flat = *n;

@@ -1,5 +1,5 @@
-/* optim.c -- what all optimizers share: the list of parameters, joined in a slab, their state in one
- * block, zeroing gradients, and the walk over the parameters.
+/* optim.c -- what all optimizers share: the list of parameters, joined in a slab, their state in
+ * one block, zeroing gradients, and the walk over the parameters.
  *
  * Every rank updates its own whole copy from equal gradients, so copies stay equal.
  */

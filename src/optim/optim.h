@@ -1,4 +1,5 @@
-/* optim.h -- floor 5: optimizers. Their state lies in flat blocks beside the slab of the parameters.
+/* optim.h -- floor 5: optimizers. Their state lies in flat blocks beside the slab of the
+ * parameters.
  *
  *   optim.c   what all share: parameters, state, learning rate      sgd.c   the update
  */

@@ -1,6 +1,7 @@
-/* store.h -- floor 1: files. The only folder that includes hdf5.h; HDF5 is entered behind one mutex,
- * its own error printing is off, plugins are off. Errors are returned by value: the prefetch thread
- * reads here and never writes the context. All local. Every message names the file, and the dataset.
+/* store.h -- floor 1: files. The only folder that includes hdf5.h; HDF5 is entered behind one
+ * mutex, its own error printing is off, plugins are off. Errors are returned by value: the prefetch
+ * thread reads here and never writes the context. All local. Every message names the file, and the
+ * dataset.
  *
  *   h5.c       the mutex, error text, opening            table.c    rows of a dataset
  *   layout.c   what a dataset is, what is refused        convert.c  stored numbers into ours
@@ -13,7 +14,7 @@
 #include "base/base.h"
 #include <stdio.h>
 
-/* ---- tables: a dataset whose first dimension counts rows -------------------------------------------- */
+/* ---- tables: a dataset whose first dimension counts rows ------------------------------------- */
 typedef struct ls_table ls_table;
 typedef struct ls_table_info {
     int64_t     rows;
@@ -25,14 +26,14 @@ typedef struct ls_table_info {
     const char *filters;    /* "", "deflate", "shuffle deflate", ... */
     size_t      row_bytes;  /* as stored */
 } ls_table_info;
-/* A regular file only (a FIFO or a directory is refused, a missing file is INPUT). Refused (DATA), by
- * name: not HDF5, no such dataset, external links or storage, virtual datasets, unallocated data,
- * filters beyond shuffle, deflate, fletcher32, szip; scalars; types that are neither integer nor
- * floating; dimensions whose product overflows; more than LS_MAX_NDIM dimensions. */
+/* A regular file only (a FIFO or a directory is refused, a missing file is INPUT). Refused (DATA),
+ * by name: not HDF5, no such dataset, external links or storage, virtual datasets, unallocated
+ * data, filters beyond shuffle, deflate, fletcher32, szip; scalars; types that are neither integer
+ * nor floating; dimensions whose product overflows; more than LS_MAX_NDIM dimensions. */
 ls_status ls_table_open(const char *path, const char *name, ls_table **out, ls_failure *f);
 const ls_table_info *ls_table_about(const ls_table *t);
-/* Rows in the order given, converted to type (LS_FLOAT32, LS_FLOAT64, LS_INT64). Integers that do not
- * fit int64 are DATA. Only the rows asked for are read (of chunked data: their chunks). */
+/* Rows in the order given, converted to type (LS_FLOAT32, LS_FLOAT64, LS_INT64). Integers that do
+ * not fit int64 are DATA. Only the rows asked for are read (of chunked data: their chunks). */
 ls_status ls_table_read(ls_table *t, int64_t count, const int64_t *rows, ls_dtype type, void *out, ls_failure *f);
 void      ls_table_close(ls_table *t);
 /* How much memory decoded chunks may take; at first 256 MiB, or an eighth of the machine's memory
@@ -41,21 +42,22 @@ void      ls_table_limit(ls_table *t, size_t bytes);
 /* Names of all datasets in a file, with their shapes, one line each, for inspection. */
 ls_status ls_file_describe(const char *path, FILE *out, ls_failure *f);
 
-/* ---- a new dataset file ---------------------------------------------------------------------------------
- * Two contiguous datasets of equally many rows. Written under a temporary name beside its own, and linked
- * to that when it is on disk; a file of that name is never replaced. After an error the temporary
- * file is gone, and every call gives that error again. */
+/* ---- a new dataset file -------------------------------------------------------------------------
+ * Two contiguous datasets of equally many rows. Written under a temporary name beside its own, and
+ * linked to that when it is on disk; a file of that name is never replaced. After an error the
+ * temporary file is gone, and every call gives that error again. */
 typedef struct ls_h5_writer ls_h5_writer;
-/* Names NULL: "/x", "/y". OUTPUT: the file cannot be made, or is there already; ARG: names or shapes. */
+/* Names NULL: "/x", "/y". OUTPUT: the file cannot be made, or is there already; ARG: names or
+ * shapes. */
 ls_status ls_h5_writer_open(const char *path, const ls_column *x, const ls_column *y, ls_h5_writer **out,
                             ls_failure *f);
 ls_status ls_h5_writer_add(ls_h5_writer *w, int64_t rows, const void *x, const void *y, ls_failure *f);
 ls_status ls_h5_writer_close(ls_h5_writer *w, ls_failure *f); /* frees w, also after an error */
 void      ls_h5_writer_drop(ls_h5_writer *w);                 /* nothing is left */
 
-/* ---- images: the contents of a checkpoint ---------------------------------------------------------------
- * Paths like "/model/0.weight"; groups are made as needed. Attributes sit on groups. Byte-identical for
- * the same calls: no times, fixed format version, links in order of creation not tracked. */
+/* ---- images: the contents of a checkpoint -------------------------------------------------------
+ * Paths like "/model/0.weight"; groups are made as needed. Attributes sit on groups. Byte-identical
+ * for the same calls: no times, fixed format version, links in order of creation not tracked. */
 typedef struct ls_image ls_image;
 ls_image *ls_image_new(ls_failure *f);
 void      ls_image_free(ls_image *m);
@@ -76,25 +78,28 @@ ls_status ls_image_get_real(ls_image *m, const char *group, const char *name, do
 /* Links of a group in order of their names; each is the caller's no longer than m lives. */
 ls_status ls_image_list(ls_image *m, const char *group, int64_t *count, const char *const **names, ls_failure *f);
 
-/* ---- checkpoints on disk -------------------------------------------------------------------------------
- * NAME-<12 digits of step>.h5: a user block of 512 bytes ("LOCKSTEP", format version, total length, step,
- * SHA-256 of all bytes after it, CRC of the block itself), then the image. */
-/* Writes an O_EXCL temporary file in dir (made if need be), fsync, and closes it: path in temporary. */
+/* ---- checkpoints on disk ------------------------------------------------------------------------
+ * NAME-<12 digits of step>.h5: a user block of 512 bytes ("LOCKSTEP", format version, total length,
+ * step, SHA-256 of all bytes after it, CRC of the block itself), then the image. */
+/* Writes an O_EXCL temporary file in dir (made if need be), fsync, and closes it: path in
+ * temporary. */
 ls_status ls_checkpoint_write(ls_image *m, const char *dir, const char *name, int64_t step,
                               char *temporary, size_t temporary_bytes, ls_failure *f);
 /* Renames it to its final name, fsync of the directory; then removes all but the newest keep. */
 ls_status ls_checkpoint_commit(const char *temporary, const char *dir, const char *name, int64_t step,
                                int64_t keep, ls_failure *f);
 void ls_checkpoint_drop(const char *temporary); /* removes a temporary file */
-/* Block, length and digest are checked before any HDF5 call. INPUT: no such file; DATA: not sound, why. */
+/* Block, length and digest are checked before any HDF5 call. INPUT: no such file; DATA: not sound,
+ * why. */
 ls_status ls_checkpoint_read(const char *path, ls_image **out, int64_t *step, uint8_t digest[32], ls_failure *f);
 bool      ls_is_checkpoint(const char *path); /* its first bytes are those of one */
-/* The newest steps of NAME in dir first; name NULL: of any name, by step. paths: from ls_memory_new(),
- * each and the array. A directory that is not there has none. */
+/* The newest steps of NAME in dir first; name NULL: of any name, by step. paths: from
+ * ls_memory_new(), each and the array. A directory that is not there has none. */
 ls_status ls_checkpoint_list(const char *dir, const char *name, int64_t *count, char ***paths, ls_failure *f);
 void      ls_checkpoint_list_free(int64_t count, char **paths);
 
-/* A directory, with those above it that are not there. OUTPUT: where and why not. "" is no directory. */
+/* A directory, with those above it that are not there. OUTPUT: where and why not. "" is no
+ * directory. */
 ls_status ls_folder_make(const char *dir, ls_failure *f);
 
 const char *ls_store_version(void); /* "HDF5 1.10.8" */

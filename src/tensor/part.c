@@ -1,8 +1,8 @@
 /* part.c -- where the rank enters: which rows of a batch this rank holds.
  *
- * A batch of rows is cut into leaves (base/leaf.c); a rank holds a contiguous run of them. This file
- * and the folder comm are the only ones that know a rank or a rank count: everything above sees row
- * ranges, and everything below sees plain integers.
+ * A batch of rows is cut into leaves (base/leaf.c); a rank holds a contiguous run of them. This
+ * file and the folder comm are the only ones that know a rank or a rank count: everything above
+ * sees row ranges, and everything below sees plain integers.
  */
 #include "tensor/tensor.h"
 

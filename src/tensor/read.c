@@ -1,5 +1,5 @@
-/* read.c -- getters. Local: none waits for another rank, so they may stand under ls_is_root(). A part's
- * single elements are refused alike on all ranks, also on those that hold them.
+/* read.c -- getters. Local: none waits for another rank, so they may stand under ls_is_root(). A
+ * part's single elements are refused alike on all ranks, also on those that hold them.
  */
 #include "tensor/tensor.h"
 #include <math.h>

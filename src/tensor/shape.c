@@ -1,7 +1,7 @@
 /* shape.c -- shapes as values: counts, PyTorch's broadcasting, text.
  *
- * Everything here is pure. A shape with a negative dimension or more elements than fit is refused by
- * ls_shape_count(), which every maker of tensors asks first.
+ * Everything here is pure. A shape with a negative dimension or more elements than fit is refused
+ * by ls_shape_count(), which every maker of tensors asks first.
  */
 #include "tensor/tensor.h"
 #include <stdio.h>

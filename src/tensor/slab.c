@@ -1,8 +1,8 @@
-/* slab.c -- parameters in flat blocks: values in one, gradients in another, in the order of the list,
- * so that an update, a reduction or a digest is one pass over memory.
+/* slab.c -- parameters in flat blocks: values in one, gradients in another, in the order of the
+ * list, so that an update, a reduction or a digest is one pass over memory.
  *
- * Called by the optimizers. Blocks belong to the context; tensors keep their handles and change only
- * where their values lie. Each parameter starts on a 64-byte boundary.
+ * Called by the optimizers. Blocks belong to the context; tensors keep their handles and change
+ * only where their values lie. Each parameter starts on a 64-byte boundary.
  */
 #include "tensor/tensor.h"
 #include <string.h>

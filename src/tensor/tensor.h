@@ -73,6 +73,6 @@ ls_range ls_part_rows(const ls_ctx *ctx, int64_t rows);
 int      ls_part_pieces(const ls_ctx *ctx, int64_t rows, ls_range piece[LS_MAX_PIECES]); /* in leaves */
 
 /* ---- slabs: parameters of one optimizer in flat blocks ------------------------------------------
- * Moves the values and gradients of whole parameters into one block each, in order, so that an update
- * is one pass. Parameters that already lie in a slab stay where they are. */
+ * Moves the values and gradients of whole parameters into one block each, in order, so that an
+ * update is one pass. Parameters that already lie in a slab stay where they are. */
 ls_status ls_slab_join(ls_ctx *ctx, ls_list params);

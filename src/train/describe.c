@@ -1,9 +1,9 @@
 /* describe.c -- the configuration of a run as text, from its objects: what changes numbers, one
- * `key.path: value` a line in bytewise order of the keys, as the command writes it from a configuration
- * file. It goes into checkpoints, and a run resumes only with the same text.
+ * `key.path: value` a line in bytewise order of the keys, as the command writes it from a
+ * configuration file. It goes into checkpoints, and a run resumes only with the same text.
  *
- * A model of one's own is described by its kind and the shapes of its parameters, a loss of one's own by
- * that word: enough to refuse another one, not enough for `lockstep eval` to build it.
+ * A model of one's own is described by its kind and the shapes of its parameters, a loss of one's
+ * own by that word: enough to refuse another one, not enough for `lockstep eval` to build it.
  */
 #include "train/train.h"
 #include <stdio.h>

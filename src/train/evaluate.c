@@ -1,8 +1,8 @@
 /* evaluate.c -- cost and accuracy of a model on a data set.
  *
- * The data set is one batch: its rows are cut into leaves over the ranks and the cost is one tree, so
- * the figure does not depend on the rank count, and no row counts twice. Nothing is drawn and nothing
- * recorded. Accuracy is the share of rows whose largest output is their class.
+ * The data set is one batch: its rows are cut into leaves over the ranks and the cost is one tree,
+ * so the figure does not depend on the rank count, and no row counts twice. Nothing is drawn and
+ * nothing recorded. Accuracy is the share of rows whose largest output is their class.
  */
 #include "train/train.h"
 #include <math.h>

@@ -1,8 +1,8 @@
 /* fit.c -- a run: resume, epochs of steps, cost lines, checkpoints.
  *
- * The loop's conditions are equal on all ranks: what can differ between ranks is an error, and that is
- * agreed before a loop ends. The cost of an epoch is the exact mean over its rows of the costs before
- * each update; its running sum is part of the saved progress.
+ * The loop's conditions are equal on all ranks: what can differ between ranks is an error, and that
+ * is agreed before a loop ends. The cost of an epoch is the exact mean over its rows of the costs
+ * before each update; its running sum is part of the saved progress.
  */
 #include "train/train.h"
 #include <math.h>

@@ -1,5 +1,6 @@
 /* inspect.c -- a file, described on stdout by the root: a checkpoint (model, sizes, progress, last
- * costs, digest) or a data set (shapes, types, chunks, and advice where its layout makes reading slow).
+ * costs, digest) or a data set (shapes, types, chunks, and advice where its layout makes reading
+ * slow).
  */
 #include "train/train.h"
 #include <math.h>

@@ -1,8 +1,8 @@
 /* normalise.c -- mean and deviation of every feature over all rows of a dataset.
  *
- * Two passes in float64: the mean, then the mean square of the distance from it. All rows are one batch
- * that is cut into leaves over the ranks; sums over rows are closed in the tree, so the figures do not
- * depend on the rank count. A rank reads its own rows, a leaf at a time.
+ * Two passes in float64: the mean, then the mean square of the distance from it. All rows are one
+ * batch that is cut into leaves over the ranks; sums over rows are closed in the tree, so the
+ * figures do not depend on the rank count. A rank reads its own rows, a leaf at a time.
  */
 #include "train/train.h"
 #include <float.h>

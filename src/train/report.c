@@ -1,8 +1,9 @@
-/* report.c -- what a run says, on the root: cost lines for people on stdout, JSON lines in the log, and
- * a progress bar on stderr where that is a terminal.
+/* report.c -- what a run says, on the root: cost lines for people on stdout, JSON lines in the log,
+ * and a progress bar on stderr where that is a terminal.
  *
- * The log is cut back at resume to the steps that the checkpoint holds, so that each epoch stands in it
- * once; it is appended a line at a time and flushed, and a line that cannot be written is an error.
+ * The log is cut back at resume to the steps that the checkpoint holds, so that each epoch stands
+ * in it once; it is appended a line at a time and flushed, and a line that cannot be written is an
+ * error.
  */
 #include "train/train.h"
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* save.c -- checkpoints: save, resume, load.
  *
- * Nothing irreversible before an agreement: all ranks agree that the state is good, the root writes a
- * temporary file, all agree, the root renames it, all agree. Reading: the root looks for the newest
- * sound file, falls back to the next older one and says so, and its values go to all ranks.
+ * Nothing irreversible before an agreement: all ranks agree that the state is good, the root writes
+ * a temporary file, all agree, the root renames it, all agree. Reading: the root looks for the
+ * newest sound file, falls back to the next older one and says so, and its values go to all ranks.
  */
 #include "train/train.h"
 #include <stdio.h>
@@ -30,7 +30,8 @@ static void write_temporary(ls_ctx *ctx, const ls_run *run, temporary *t)
     if (f.status) ls_fail_with(ctx, &f);
 }
 
-/* A run that starts over leaves no checkpoint of the old one behind that a resume might take for its own. */
+/* A run that starts over leaves no checkpoint of the old one behind that a resume might take for
+ * its own. */
 static void remove_old(const ls_run *run, ls_failure *f)
 {
     int64_t count = 0;
@@ -69,7 +70,8 @@ ls_status ls_save(ls_ctx *ctx, const ls_run *run)
 }
 
 /* ---- resume ---------------------------------------------------------------------------------- */
-/* The newest sound checkpoint; older ones where it is damaged, and a line for each that is passed over. */
+/* The newest sound checkpoint; older ones where it is damaged, and a line for each that is passed
+ * over. */
 static ls_image *open_newest(const char *dir, const char *name, ls_failure *f)
 {
     int64_t count = 0;

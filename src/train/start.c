@@ -1,8 +1,8 @@
 /* start.c -- a context begins and ends: floors are connected here, and only here.
  *
- * comm gives the context its place among the ranks; its functions go into the links through which grad
- * and data speak with other ranks without knowing it. Ending is a fence: all ranks meet, leave with one
- * status, and give it to main() as an exit code.
+ * comm gives the context its place among the ranks; its functions go into the links through which
+ * grad and data speak with other ranks without knowing it. Ending is a fence: all ranks meet, leave
+ * with one status, and give it to main() as an exit code.
  */
 #include "train/train.h"
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* state.c -- what a checkpoint holds: written from the objects of a run, and read back into them.
  *
- * Only the root touches the file. Reading has two halves so that nothing is changed by a file that does
- * not fit: the root gathers all values, checked against the run, in one block of bytes; that block goes
- * to all ranks, and each puts it in place. The block's order is that of the objects, which every rank
- * has alike: a header, the history, the parameters' values, the optimizer's state.
+ * Only the root touches the file. Reading has two halves so that nothing is changed by a file that
+ * does not fit: the root gathers all values, checked against the run, in one block of bytes; that
+ * block goes to all ranks, and each puts it in place. The block's order is that of the objects,
+ * which every rank has alike: a header, the history, the parameters' values, the optimizer's state.
  */
 #include "train/train.h"
 #include <stdio.h>

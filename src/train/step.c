@@ -5,8 +5,8 @@
  *   grad     backward; every rank's rows, added in the tree (the gradients, whole)
  *   optim    the update                                    (the parameters)
  *
- * The next step ends what this one has made. An error on any rank ends the step, and the loop around
- * it, on all.
+ * The next step ends what this one has made. An error on any rank ends the step, and the loop
+ * around it, on all.
  */
 #include "train/train.h"
 #include <math.h>

@@ -44,8 +44,8 @@ bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_pha
 
 /* ---- checkpoints ----------------------------------------------------------------------------- */
 ls_status ls_state_write(ls_ctx *ctx, const ls_run *run, ls_image *m, ls_failure *f); /* root; local */
-/* Root: reads and checks everything of m that run needs, into one block of bytes from ls_memory_new();
- * all: puts it in place. */
+/* Root: reads and checks everything of m that run needs, into one block of bytes from
+ * ls_memory_new(); all: puts it in place. */
 ls_status ls_state_read(ls_ctx *ctx, const ls_run *run, ls_image *m, void **block, size_t *bytes, ls_failure *f);
 ls_status ls_state_apply(ls_ctx *ctx, const ls_run *run, const void *block, size_t bytes);
 const char *ls_run_name(const ls_run *run);

@@ -1,5 +1,6 @@
-/* test_ops.c -- walks the list of operations: each has cases, and each passes ls_op_check() on all of
- * them: finite differences with whole inputs and with parts, rows that do not depend on neighbours. */
+/* test_ops.c -- walks the list of operations: each has cases, and each passes ls_op_check() on all
+ * of them: finite differences with whole inputs and with parts, rows that do not depend on
+ * neighbours. */
 #include "ops/ops.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

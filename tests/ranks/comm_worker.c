@@ -464,8 +464,8 @@ static void job_early(ls_ctx *ctx)
     while (exchange(ctx, 1) == LS_OK) {}
 }
 
-/* A rank that never comes: 0 to an exchange, 1 to the fence of a failure, 2 while others are late too,
- * 3 after a failure of its own. */
+/* A rank that never comes: 0 to an exchange, 1 to the fence of a failure, 2 while others are late
+ * too, 3 after a failure of its own. */
 static void job_late(ls_ctx *ctx, int where)
 {
     exchange(ctx, 1);

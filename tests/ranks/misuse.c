@@ -1,5 +1,5 @@
-/* misuse.c -- programs that are wrong on purpose, or leave early, or forget: each must end well, with one
- * line that names the place, the same exit code on all ranks, and no rank that hangs.
+/* misuse.c -- programs that are wrong on purpose, or leave early, or forget: each must end well,
+ * with one line that names the place, the same exit code on all ranks, and no rank that hangs.
  *
  *   misuse JOB [RANK]      RANK: the one that fails, where the job has one
  */
@@ -62,7 +62,8 @@ static void one_row_bad(ls_ctx *ctx)
         while (ls_next(data, &x, &y)) ls_backward(ctx, ls_mse_loss(ls_forward(m, x), y));
 }
 
-/* A parameter used three times, once through a whole intermediate: bits must not depend on ranks. */
+/* A parameter used three times, once through a whole intermediate: bits must not depend on
+ * ranks. */
 static void shared_weight(ls_ctx *ctx)
 {
     ls_manual_seed(ctx, 3);
@@ -85,7 +86,8 @@ static void shared_weight(ls_ctx *ctx)
     ls_print(w);
 }
 
-/* Forgotten ls_step_begin(), a result kept past the loop, a scope open at the end, forgotten frees. */
+/* Forgotten ls_step_begin(), a result kept past the loop, a scope open at the end, forgotten
+ * frees. */
 static int two_models(ls_ctx *ctx)
 {
     ls_tensor *x = ls_tensor_of(ctx, LS_SHAPE(3, 1), 1, 2, 3),

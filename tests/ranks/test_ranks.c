@@ -1,6 +1,6 @@
-/* test_ranks.c -- one result for any number of ranks: the same job on 1 to 8 of them, and the bytes of
- * what comes out compared. Jobs are run through the command, the way people run them, and through small
- * programs on the library.
+/* test_ranks.c -- one result for any number of ranks: the same job on 1 to 8 of them, and the bytes
+ * of what comes out compared. Jobs are run through the command, the way people run them, and
+ * through small programs on the library.
  */
 #include "base/base.h"
 #include "spawn.h"
@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- a directory of one's own, files, digests -------------------------------------------------------- */
+/* ---- a directory of one's own, files, digests ------------------------------------------------ */
 static char here[64];
 
 static void enter_directory(void)
@@ -91,7 +91,7 @@ static spawned *train(int np, const char *config, const char *runs, const char *
                    "--quiet", NULL);
 }
 
-/* ---- one digest for all rank counts ------------------------------------------------------------------- */
+/* ---- one digest for all rank counts ---------------------------------------------------------- */
 static void same_on_all_ranks(const char *config, const char *extra)
 {
     char first[65], other[65], runs[32];
@@ -183,7 +183,7 @@ Test(ranks, more_ranks_than_rows, .timeout = 300)
     same_on_all_ranks("regression.yaml", "--train.leaf_rows=1");
 }
 
-/* ---- stopped after any step, and resumed on another number of ranks ---------------------------------------- */
+/* ---- stopped after any step, and resumed on another number of ranks -------------------------- */
 Test(ranks, stopped_and_resumed, .timeout = 600)
 {
     char whole[65], pieces[65], stop[32];
@@ -220,7 +220,7 @@ Test(ranks, stopped_at_every_step, .timeout = 300)
     cr_assert(eq(str, whole, pieces));
 }
 
-/* ---- the tutorials, digit for digit -------------------------------------------------------------------------- */
+/* ---- the tutorials, digit for digit ---------------------------------------------------------- */
 static char *read_text(const char *directory, const char *name)
 {
     char path[512];
@@ -272,7 +272,7 @@ Test(ranks, tutorial_in_small_leaves, .timeout = 300)
     }
 }
 
-/* ---- programs that are wrong, and must end well -------------------------------------------------------------- */
+/* ---- programs that are wrong, and must end well ---------------------------------------------- */
 static void misuse(int np, const char *job, const char *failing, int code, const char *line)
 {
     spawned *s = mpi_run(np, tool("LS_TEST_MISUSE"), job, failing, NULL);

@@ -1,6 +1,6 @@
-/* tutorials.c -- the trainings of the PyTorch tutorials, on as many ranks as there are. Prints, a step a
- * line, the cost before the update and the parameters after it, with all digits of a float32: the test
- * compares that with what the tutorials' arithmetic gives (tests/data/tutorials).
+/* tutorials.c -- the trainings of the PyTorch tutorials, on as many ranks as there are. Prints, a
+ * step a line, the cost before the update and the parameters after it, with all digits of a
+ * float32: the test compares that with what the tutorials' arithmetic gives (tests/data/tutorials).
  *
  *   tutorials RUN [LEAF_ROWS]
  */

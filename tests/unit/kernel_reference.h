@@ -9,18 +9,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-static inline double to(ls_dtype t, double x) { return t == LS_FLOAT32 ? (double)(float)x : x; }
-static inline double plus(ls_dtype t, double a, double b) { return to(t, a + b); }
-static inline double minus(ls_dtype t, double a, double b) { return to(t, a - b); }
-static inline double times(ls_dtype t, double a, double b) { return to(t, a * b); }
-static inline double over(ls_dtype t, double a, double b) { return to(t, a / b); }
+static inline double to(ls_dtype t, double x)
+{
+    return t == LS_FLOAT32 ? (double)(float)x : x;
+}
+static inline double plus(ls_dtype t, double a, double b)
+{
+    return to(t, a + b);
+}
+static inline double minus(ls_dtype t, double a, double b)
+{
+    return to(t, a - b);
+}
+static inline double times(ls_dtype t, double a, double b)
+{
+    return to(t, a * b);
+}
+static inline double over(ls_dtype t, double a, double b)
+{
+    return to(t, a / b);
+}
 static inline double fuse(ls_dtype t, double a, double b, double c)
 {
     return t == LS_FLOAT32 ? (double)fmaf((float)a, (float)b, (float)c) : fma(a, b, c);
 }
 
 /* sum over k of a[k * a_k] b[k * b_k] */
-static inline double ref_inner(ls_dtype t, int64_t k, const double *a, int64_t a_k, const double *b, int64_t b_k)
+static inline double ref_inner(ls_dtype t, int64_t k, const double *a, int64_t a_k, const double *b,
+                               int64_t b_k)
 {
     double sum = 0;
     if (k < 8) {
@@ -32,7 +48,8 @@ static inline double ref_inner(ls_dtype t, int64_t k, const double *a, int64_t a
     }
     for (int64_t from = 0; from < k; from += 256) {
         double block = 0;
-        for (int64_t i = from; i < k && i < from + 256; i++) block = fuse(t, a[i * a_k], b[i * b_k], block);
+        for (int64_t i = from; i < k && i < from + 256; i++)
+            block = fuse(t, a[i * a_k], b[i * b_k], block);
         sum = from == 0 ? block : plus(t, sum, block);
     }
     return sum;
@@ -48,14 +65,15 @@ static inline double ref_tree(ls_dtype t, int64_t leaves, const double *value)
 }
 
 /* PyTorch's cascade over rows of w numbers, stride apart. */
-static inline void ref_cascade(ls_dtype t, const double *p, int64_t stride, int w, int64_t rows, double *out)
+static inline void ref_cascade(ls_dtype t, const double *p, int64_t stride, int w, int64_t rows,
+                               double *out)
 {
     int power = 0;
     while ((INT64_C(1) << power) < rows) power++;
     power = power / 4 < 4 ? 4 : power / 4;
     const int64_t step = INT64_C(1) << power, mask = step - 1;
-    double        level[4][32] = { { 0 } };
-    int64_t       i = 0;
+    double level[4][32] = { { 0 } };
+    int64_t i = 0;
     while (i + step <= rows) {
         for (int64_t j = 0; j < step; j++, i++)
             for (int k = 0; k < w; k++) level[0][k] = plus(t, level[0][k], p[i * stride + k]);
@@ -77,9 +95,9 @@ static inline void ref_cascade(ls_dtype t, const double *p, int64_t stride, int 
 /* Rule sum. */
 static inline double ref_sum(ls_dtype t, int64_t n, const double *v)
 {
-    const int     w = n < 8 ? 1 : 8;
+    const int w = n < 8 ? 1 : 8;
     const int64_t vectors = n / w, rows = vectors / 4;
-    double        a[32], total = 0;
+    double a[32], total = 0;
     ref_cascade(t, v, 4 * w, 4 * w, rows, a);
     for (int64_t i = rows * 4; i < vectors; i++)
         for (int l = 0; l < w; l++) a[l] = plus(t, a[l], v[i * w + l]);
@@ -92,8 +110,8 @@ static inline double ref_sum(ls_dtype t, int64_t n, const double *v)
 }
 
 /* Rule rows on one element: g[r * ldg] x[r * ldx]. */
-static inline double ref_outer(ls_dtype t, int64_t rows, int64_t leaf_rows, const double *g, int64_t ldg,
-                               const double *x, int64_t ldx)
+static inline double ref_outer(ls_dtype t, int64_t rows, int64_t leaf_rows, const double *g,
+                               int64_t ldg, const double *x, int64_t ldx)
 {
     double *leaf = malloc(sizeof(double) * (size_t)(rows + 1)), sum;
     int64_t leaves = 0;
@@ -110,9 +128,11 @@ static inline double ref_outer(ls_dtype t, int64_t rows, int64_t leaf_rows, cons
 }
 
 /* A column: rule sum in the leaves, then the tree. */
-static inline double ref_column(ls_dtype t, int64_t rows, int64_t leaf_rows, const double *g, int64_t ldg)
+static inline double ref_column(ls_dtype t, int64_t rows, int64_t leaf_rows, const double *g,
+                                int64_t ldg)
 {
-    double *leaf = malloc(sizeof(double) * (size_t)(rows + 1)), *run = malloc(sizeof(double) * (size_t)(rows + 1));
+    double *leaf = malloc(sizeof(double) * (size_t)(rows + 1)),
+           *run = malloc(sizeof(double) * (size_t)(rows + 1));
     int64_t leaves = 0;
     if (leaf_rows == 0) leaf_rows = rows;
     for (int64_t from = 0; from < rows; from += leaf_rows) {

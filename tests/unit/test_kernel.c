@@ -1,14 +1,15 @@
-/* test_kernel.c -- every table of src/kernel against the rules (kernel_reference.h), bit for bit.
+/* test_kernel.c -- every table of src/kernel against the rules (kernel_reference.h), bit for bit:
+ * products, sums and broadcasting here, the rest in kernel_elements.h.
  *
  * Numbers are made as doubles that fit the type, given to a table in its type, and compared as
  * doubles: equal bits, or both NaN.
  */
 #include "kernel_reference.h"
+#include "kernel_elements.h" /* more tests */
 #include <criterion/criterion.h>
 #include <cblas.h>
 
-/* ---- products
- * ------------------------------------------------------------------------------------------ */
+/* ---- products ---------------------------------------------------------------------------- */
 typedef enum layout { BY_ROW, BY_COLUMN, STRIDED } layout;
 
 static void check_inner(const ls_kernel *k, int64_t m, int64_t n, int64_t count, layout how,
@@ -288,8 +289,7 @@ Test(kernel, columns_follow_the_rule)
     }
 }
 
-/* ---- broadcasting
- * ---------------------------------------------------------------------------------------- */
+/* ---- broadcasting ------------------------------------------------------------------------ */
 static int64_t size_of(ls_shape s)
 {
     int64_t size = 1;
@@ -408,246 +408,5 @@ Test(kernel, binary_broadcasts)
                       (int)e);
         }
         free(a), free(b), free(out), free(ta), free(tb), free(tout);
-    }
-}
-
-/* ---- functions
- * ------------------------------------------------------------------------------------------- */
-static uint64_t bits_of(double x)
-{
-    uint64_t w;
-    memcpy(&w, &x, sizeof w);
-    return w;
-}
-
-/* Samples of all magnitudes, and of everyday ones; the last are special. */
-enum { SAMPLES = 20000 };
-static const double special[] = { 0.0,    -0.0,   1,      -1,     INFINITY, -INFINITY, NAN,
-                                  0.5,    2,      -2,     3,      -3,       88.7,      89,
-                                  -103.9, -104.1, -88,    709.7,  710,      -745,      -746,
-                                  -708.5, 1e-40,  -1e-40, 5e-324, 0.5625,   0.625 };
-static double *samples(ls_dtype t)
-{
-    uint64_t s = 6;
-    double *x = numbers(t, SAMPLES, &s);
-    for (int i = 0; i < SAMPLES; i++) {
-        if (i % 4 == 0)
-            x[i] = to(t, ldexp(x[i], (int)below(&s, t == LS_FLOAT32 ? 300 : 2150) -
-                                         (t == LS_FLOAT32 ? 150 : 1074)));
-        else if (i % 4 == 1) x[i] = to(t, x[i] * (t == LS_FLOAT32 ? 105 : 750));
-        else if (i % 4 == 2) x[i] = to(t, x[i] * 10);
-    }
-    for (size_t i = 0; i < sizeof special / sizeof special[0]; i++)
-        x[SAMPLES - 1 - i] = to(t, special[i]);
-    return x;
-}
-
-/* |got - want| in units of the last place of the type. */
-static double ulps(ls_dtype t, double got, long double want)
-{
-    const double in_type = t == LS_FLOAT32 ? (double)(float)want : (double)want;
-    if (isnan(in_type) || isinf(in_type) || in_type == 0) return same(got, in_type) ? 0 : INFINITY;
-    const int digits = t == LS_FLOAT32 ? 23 : 52, least = t == LS_FLOAT32 ? -126 : -1022;
-    const int exponent = ilogb(in_type) < least ? least : ilogb(in_type);
-    return (double)(fabsl(got - want) / ldexpl(1, exponent - digits));
-}
-
-static const struct {
-    const char *name;
-    ls_unary op;
-    double c, most;     /* ulps */
-    uint64_t digest[2]; /* of the results on samples(): they are part of numerics 1 */
-} functions[] = {
-    { "exp", LS_UNARY_EXP, 0, 1, { 0, 0 } },
-    { "log", LS_UNARY_LOG, 0, 1, { 0, 0 } },
-    { "tanh", LS_UNARY_TANH, 0, 2, { 0, 0 } },
-    { "pow 1.7", LS_UNARY_POW_C, 1.7, 2, { 0, 0 } },
-    { "pow -3", LS_UNARY_POW_C, -3, 2, { 0, 0 } },
-    { "pow 0.25", LS_UNARY_POW_C, 0.25, 2, { 0, 0 } },
-    { "pow 8", LS_UNARY_POW_C, 8, 2, { 0, 0 } },
-    { "pow inf", LS_UNARY_POW_C, INFINITY, 2, { 0, 0 } },
-    { "pow -inf", LS_UNARY_POW_C, -INFINITY, 2, { 0, 0 } },
-};
-static long double exact(ls_unary op, double c, double x)
-{
-    return op == LS_UNARY_EXP    ? expl(x)
-           : op == LS_UNARY_LOG  ? logl(x)
-           : op == LS_UNARY_TANH ? tanhl(x)
-                                 : powl(x, c);
-}
-
-Test(kernel, functions_are_exact_to_a_unit_or_two)
-{
-    EACH_TABLE(k)
-    for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
-        const ls_dtype t = k->dtype;
-        const double c = to(t, functions[f].c);
-        double *x = samples(t);
-        void *tx = typed(t, SAMPLES, x);
-        uint64_t digest = 0xcbf29ce484222325u;
-        k->unary(functions[f].op, functions[f].c, SAMPLES, tx, tx); /* in place */
-        for (int i = 0; i < SAMPLES; i++) {
-            double y = at(t, tx, i), off = ulps(t, y, exact(functions[f].op, c, x[i]));
-            cr_assert(off < functions[f].most, "%s %d: %s of %a is %a: %g ulp", k->isa, t,
-                      functions[f].name, x[i], y, off);
-            if (y == y) digest = (digest ^ bits_of(y)) * 0x100000001b3u;
-        }
-        cr_expect_eq(digest, functions[f].digest[t == LS_FLOAT64], "%s %d: %s: %#llx", k->isa, t,
-                     functions[f].name, (unsigned long long)digest);
-        free(x), free(tx);
-    }
-}
-
-static double ref_unary(ls_dtype t, ls_unary op, double c, double x)
-{
-    switch (op) {
-    case LS_UNARY_RELU:
-        return x < 0 ? 0 : x;
-    case LS_UNARY_ADD_C:
-        return plus(t, x, c);
-    case LS_UNARY_MUL_C:
-        return times(t, x, c);
-    case LS_UNARY_DIV_C:
-        return over(t, x, c);
-    default:
-        break; /* powers that are made of other operations */
-    }
-    return c == 0      ? 1
-           : c == 1    ? x
-           : c == 2    ? times(t, x, x)
-           : c == 3    ? times(t, times(t, x, x), x)
-           : c == 0.5  ? to(t, sqrt(x))
-           : c == -0.5 ? over(t, 1, to(t, sqrt(x)))
-           : c == -1   ? over(t, 1, x)
-                       : over(t, 1, times(t, x, x));
-}
-
-static const struct {
-    ls_unary op;
-    double c;
-} plain[] = {
-    { LS_UNARY_RELU, 0 },     { LS_UNARY_ADD_C, 0.1 }, { LS_UNARY_MUL_C, 0.1 },
-    { LS_UNARY_DIV_C, 255 },  { LS_UNARY_POW_C, 0 },   { LS_UNARY_POW_C, 1 },
-    { LS_UNARY_POW_C, 2 },    { LS_UNARY_POW_C, 3 },   { LS_UNARY_POW_C, .5 },
-    { LS_UNARY_POW_C, -0.5 }, { LS_UNARY_POW_C, -1 },  { LS_UNARY_POW_C, -2 },
-};
-
-Test(kernel, plain_functions_round_once_a_step)
-{
-    EACH_TABLE(k)
-    for (size_t f = 0; f < sizeof plain / sizeof plain[0]; f++) {
-        const ls_dtype t = k->dtype;
-        double *x = samples(t);
-        void *tx = typed(t, SAMPLES, x), *ty = typed(t, SAMPLES, x);
-        k->unary(plain[f].op, plain[f].c, SAMPLES, tx, ty);
-        for (int i = 0; i < SAMPLES; i++) {
-            double want = ref_unary(t, plain[f].op, to(t, plain[f].c), x[i]);
-            cr_assert(same(at(t, ty, i), want), "%s %d: %d with %g of %a: %a, not %a", k->isa, t,
-                      plain[f].op, plain[f].c, x[i], at(t, ty, i), want);
-        }
-        free(x), free(tx), free(ty);
-    }
-}
-
-static double ref_unary_back(ls_dtype t, ls_unary op, double c, double x, double y, double g)
-{
-    switch (op) {
-    case LS_UNARY_RELU:
-        return x > 0 ? g : 0;
-    case LS_UNARY_TANH:
-        return times(t, g, minus(t, 1, times(t, y, y)));
-    case LS_UNARY_EXP:
-        return times(t, g, y);
-    case LS_UNARY_LOG:
-        return over(t, g, x);
-    case LS_UNARY_ADD_C:
-        return g;
-    case LS_UNARY_MUL_C:
-        return times(t, g, to(t, c));
-    case LS_UNARY_DIV_C:
-        return over(t, g, to(t, c));
-    case LS_UNARY_POW_C:
-        break;
-    }
-    return c == 0 ? 0 : times(t, g, times(t, to(t, c), ref_unary(t, op, to(t, c - 1), x)));
-}
-
-Test(kernel, unary_back_multiplies_the_slope)
-{
-    static const double powers[] = { 0, 1, 2, 3, 4, 0.5, 1.5 };
-    EACH_TABLE(k)
-    for (int i = 0; i < 28; i++) {
-        const ls_unary op = i < 14 ? (ls_unary)(i / 2) : LS_UNARY_POW_C;
-        const double c = i < 14 ? 0.3 : powers[i / 2 - 7];
-        const bool add = i % 2;
-        const ls_dtype t = k->dtype;
-        enum { N = 1100 };
-        uint64_t s = (uint64_t)i;
-        double *x = numbers(t, N, &s), *y = numbers(t, N, &s), *g = numbers(t, N, &s),
-               *dx = numbers(t, N, &s);
-        x[5] = 0, x[6] = NAN, g[7] = NAN;
-        void *tx = typed(t, N, x), *ty = typed(t, N, y), *tg = typed(t, N, g),
-             *tdx = typed(t, N, dx);
-        k->unary_back(op, c, N, tx, ty, tg, tdx, add);
-        for (int e = 0; e < N; e++) {
-            double want = ref_unary_back(t, op, c, x[e], y[e], g[e]);
-            if (add) want = plus(t, dx[e], want);
-            cr_assert(same(at(t, tdx, e), want), "%s %d: %d with %g at %d: %a, not %a", k->isa, t,
-                      op, c, e, at(t, tdx, e), want);
-        }
-        free(x), free(y), free(g), free(dx), free(tx), free(ty), free(tg), free(tdx);
-    }
-}
-
-/* ---- small ones, losses, SGD
- * ------------------------------------------------------------------------------- */
-Test(kernel, small_ones)
-{
-    EACH_TABLE(k)
-    {
-        const ls_dtype t = k->dtype;
-        enum { N = 2100 };
-        uint64_t s = 7;
-        double *x = numbers(t, N, &s), *y = numbers(t, N, &s), wide[N];
-        int64_t integer[N], largest[N / 7];
-        void *tx = typed(t, N, x), *ty = typed(t, N, y);
-        k->add(N, ty, tx);
-        for (int i = 0; i < N; i++) cr_assert(same(at(t, ty, i), plus(t, y[i], x[i])));
-        for (int i = 0; i < N; i++) y[i] = at(t, ty, i);
-        k->axpy(N, 0.1, tx, ty);
-        for (int i = 0; i < N; i++) cr_assert(same(at(t, ty, i), fuse(t, x[i], to(t, 0.1), y[i])));
-        for (int i = 0; i < N; i++)
-            wide[i] = uniform(&s, -1, 1), integer[i] = (int64_t)draw(&s) >> below(&s, 60);
-        k->from_double(N, wide, ty);
-        for (int i = 0; i < N; i++) cr_assert(same(at(t, ty, i), to(t, wide[i])));
-        k->from_int64(N, integer, ty);
-        for (int i = 0; i < N; i++)
-            cr_assert(same(at(t, ty, i),
-                           t == LS_FLOAT32 ? (double)(float)integer[i] : (double)integer[i]));
-        k->fill(N, 0.1, ty);
-        for (int i = 0; i < N; i++) cr_assert(same(at(t, ty, i), to(t, 0.1)));
-
-        cr_assert_eq(k->first_bad(N, tx), -1);
-        cr_assert_eq(k->first_bad(0, tx), -1);
-        static const double bad[] = { INFINITY, -INFINITY, NAN };
-        for (int i = N - 1; i >= 0; i -= 100) {
-            k->fill(1, bad[i % 3], (char *)tx + (size_t)i * k->bytes);
-            cr_assert_eq(k->first_bad(N, tx), i);
-        }
-
-        for (int i = 0; i < N; i++) x[i] = (double)below(&s, 5);
-        for (int i = 3; i < N; i += 50) x[i] = NAN;
-        free(tx);
-        tx = typed(t, N, x);
-        k->argmax(N / 7, 7, tx, largest);
-        for (int r = 0; r < N / 7; r++) {
-            int want = 0;
-            for (int i = 6; i >= 0; i--) /* backwards: the first of equals is met last */
-                if (isnan(x[r * 7 + i]) ||
-                    (!isnan(x[r * 7 + want]) && x[r * 7 + i] >= x[r * 7 + want]))
-                    want = i;
-            cr_assert_eq(largest[r], want, "%s: row %d", k->isa, r);
-        }
-        free(x), free(y), free(tx), free(ty);
     }
 }

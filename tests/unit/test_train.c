@@ -1,4 +1,5 @@
-/* test_train.c -- runs on the library: what is saved and read back, the log, evaluation, refusals. */
+/* test_train.c -- runs on the library: what is saved and read back, the log, evaluation,
+ * refusals. */
 #include "train/train.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
