@@ -1,8 +1,11 @@
 /* comm.h -- floor 2: ranks. The only folder that includes mpi.h.
  *
- *   ranks.c   start and finish, duplicated communicators          sums.c     sums over leaves in the tree
- *   wait.c    the one wait: progress, posted errors, deadline     gather.c   rows, bits, broadcast
- *   fence.c   posting an error, the fence where all ranks meet    abort.c    the one MPI_Abort
+ *   ranks.c      start and finish, communicators          sums.c     sums over leaves in the tree
+ *   wait.c       the one wait, with its deadline          gather.c   bits, broadcast, rows
+ *   fence.c      posting an error, the fence              plan.c     who holds which pieces
+ *   abort.c      the one MPI_Abort                        blocks.c   what is small, to all ranks
+ *   exchange.c   how every exchange begins and ends       slices.c   what is large, by slices
+ *   message.c    data messages
  *
  * Every message carries a stamp: number and name of the public call it belongs to, and the size of
  * what is exchanged; a rank that stands elsewhere is named (NOT_SAME) instead of pairing its data
@@ -17,7 +20,7 @@
 ls_status ls_comm_start(ls_ctx *ctx, const void *mpi_comm);
 /* Frees it; ends MPI if ls_comm_start() began it. All ranks have met at ls_comm_agree() before. */
 void ls_comm_finish(ls_ctx *ctx);
-/* After an agreed failure: fresh communicators, no failure. Collective. */
+/* After an agreed failure: there is none, and nothing is left of it. Collective. */
 ls_status ls_comm_clear(ls_ctx *ctx);
 
 void      ls_comm_post(ls_ctx *ctx);

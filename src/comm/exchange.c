@@ -43,7 +43,6 @@ ls_status ls_comm_end(ls_ctx *ctx, bool ok)
     ls_status status = LS_OK;
     if (ok) c->exchange++;
     else status = c->count == 1 ? ls_comm_agree(ctx) : ls_comm_meet(ctx, LS_LEAVING);
-    c->sending_count = 0;
     ls_arena_reset(&c->arena); /* nothing is sent from it any more */
     return status;
 }
@@ -67,8 +66,8 @@ void ls_comm_not_same(ls_failure *f, const ls_stamp *mine, const ls_stamp *their
     if (call != other_call || strcmp(name, other) != 0) {
         ls_failure_set(f, LS_ERR_NOT_SAME,
                        "%s() here is call %lld, but rank %d is in %s() (call %lld): every rank "
-                       "makes every call in "
-                       "the same order; only getters and printing may stand under ls_is_root()",
+                       "makes every call in the same order; only getters and printing may stand "
+                       "under ls_is_root()",
                        name, call, rank, other, other_call);
         return;
     }
@@ -77,7 +76,6 @@ void ls_comm_not_same(ls_failure *f, const ls_stamp *mine, const ls_stamp *their
     describe(theirs, there, sizeof there);
     ls_failure_set(f, LS_ERR_NOT_SAME,
                    "%s() (call %lld) here is at %s, but on rank %d at %s: options and arguments "
-                   "must be the same on "
-                   "every rank",
+                   "must be the same on every rank",
                    name, call, here, rank, there);
 }

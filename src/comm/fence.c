@@ -2,22 +2,25 @@
  *
  * Exchanges are numbered, and every rank takes part in all of them in the same order. Each kind of
  * exchange needs something from every rank, so none ends anywhere before every rank has entered it.
+ *
  *   post    A failing rank tells all others at once, with the number x of the first exchange it
- * leaves out. Who waits in exchange x or a later one leaves it for the fence; who waits in an
- * earlier one goes on, because everything it waits for is still coming. So all ranks leave in one
- * and the same exchange x, the lowest of those posted, and in one and the same call. fence   Every
- * rank tells every other one that it is here: where it stands, its own failure if it has one, and
- * how many data messages it has sent to that rank; and waits until all have said so. All then hold
- * the same words and draw the same conclusion: the failure of the lowest rank that has one; else
- * NOT_SAME if they stand at different calls; else all is well. Fences are numbered; a fast rank may
- * be one fence ahead, so two words a rank are kept. After a failure every rank takes the messages
- * that were under way, completes its sends, and counts exchanges from a common number again:
- * nothing stale is left that could be mistaken. plain   A rank whose program meets the others at
- * exchange x (ls_comm_agree() without a failure) stands at the same fence as one that comes there
- * because of a failure. One that waits for data of exchange x and hears that another is at the
- * fence by plan fails with NOT_SAME. Words of one rank arrive in order. Messages here fit any eager
- * limit; buffers are free again when the fence ends. An MPI error at the fence cannot be agreed on
- * and ends the job.
+ *           leaves out. Who waits in exchange x or a later one leaves it for the fence; who waits
+ *           in an earlier one goes on, because everything it waits for is still coming. So all
+ *           ranks leave in one and the same exchange, the lowest x posted, and in the same call.
+ *   fence   Every rank tells every other one that it is here: where it stands, its own failure if
+ *           it has one, and how many data messages it has sent to that rank; then it waits until
+ *           all have said so. All now hold the same words and come to the same end: the failure of
+ *           the lowest rank that has one; else NOT_SAME if they stand at different calls; else all
+ *           is well. Fences are numbered; a fast rank may be one fence ahead, so that two words a
+ *           rank are kept. After a failure every rank takes the messages that were under way,
+ *           completes its sends, and counts exchanges from a common number again: nothing stale is
+ *           left that could be mistaken.
+ *   plain   A rank whose program meets the others at exchange x (no failure, ls_comm_agree()) comes
+ *           to the same fence as one that failed. One that waits for data of exchange x and hears
+ *           that another stands at the fence by plan fails with NOT_SAME.
+ *
+ * Words of one rank arrive in order and fit any eager limit; their buffers are free again when the
+ * fence ends. An MPI error at the fence cannot be agreed on and ends the job.
  */
 #include "comm/inside.h"
 #include <stdio.h>
@@ -30,9 +33,7 @@ static void say(ls_ctx *ctx, const ls_word *word, int to, int slot)
     ls_comm *c = ctx->comm;
     int bytes = (int)(offsetof(ls_word, text) + strlen(word->text) + 1);
     if (MPI_Isend(word, bytes, MPI_BYTE, to, 0, c->control, &c->word_sent[slot]) != MPI_SUCCESS)
-        ls_comm_abort(
-            ctx, LS_ERR_IO,
-            "another rank cannot be told of an error; the network or a node may be broken");
+        ls_comm_abort(ctx, LS_ERR_IO, "another rank cannot be reached; a node may be broken");
 }
 
 static void fill(const ls_ctx *ctx, ls_word *word, ls_word_kind kind)
@@ -109,8 +110,7 @@ void ls_comm_hear(ls_ctx *ctx)
             code = MPI_Start(&c->hearing);
         }
         if (code != MPI_SUCCESS)
-            ls_comm_abort(ctx, LS_ERR_IO,
-                          "other ranks cannot be heard; the network or a node may be broken");
+            ls_comm_abort(ctx, LS_ERR_IO, "other ranks cannot be heard; a node may be broken");
     }
 }
 
@@ -145,13 +145,12 @@ static ls_status settle(ls_ctx *ctx, ls_status status, const char *text, int ran
 static ls_status verdict(ls_ctx *ctx)
 {
     ls_comm *c = ctx->comm;
-    const ls_word *first = NULL;
     int fence = (int)(c->fence & 1);
     for (int r = 0; r < c->count; r++) {
         const ls_word *word = &c->peer[r].word[fence];
         if (word->status) return settle(ctx, (ls_status)word->status, word->text, r);
     }
-    first = &c->peer[0].word[fence];
+    const ls_word *first = &c->peer[0].word[fence];
     for (int r = 1; r < c->count; r++) {
         const ls_word *word = &c->peer[r].word[fence];
         if (memcmp(&word->at, &first->at, sizeof first->at) == 0) continue;
@@ -163,10 +162,10 @@ static ls_status verdict(ls_ctx *ctx)
     return LS_OK;
 }
 
-static int test_arrived(void *of, int *done)
+static int test_arrived(void *of, ls_progress *progress)
 {
     const ls_comm *c = of;
-    *done = c->arrived[c->fence & 1] == c->count - 1;
+    *progress = c->arrived[c->fence & 1] == c->count - 1 ? LS_DONE : LS_NOTHING;
     return MPI_SUCCESS;
 }
 
@@ -199,7 +198,8 @@ ls_status ls_comm_meet(ls_ctx *ctx, ls_word_kind kind)
             if (at->call > c->calls) c->calls = at->call;
         }
     }
-    ls_comm_complete(ctx, c->word_sent, 3 * (int64_t)c->count, false);
+    ls_requests words = { c->word_sent, 0, 3 * (int64_t)c->count, 0 };
+    ls_comm_complete(ctx, &words, words.count, false);
     c->arrived[c->fence & 1] = 0;
     c->exchange++;
     c->fence++;

@@ -1,8 +1,8 @@
 /* inside.h -- what the files of comm share. Nobody else includes it.
  *
- * Exchanges are numbered: all ranks carry out the same ones in the same order, meetings at the fence
- * included. Data and control messages go through communicators of their own. Everything of an
- * exchange lies in one arena; between calls no data message is under way.
+ * Exchanges are numbered: all ranks carry out the same ones in the same order, meetings at the
+ * fence included. Data and control messages go through communicators of their own. Everything of
+ * an exchange lies in one arena; between calls no data message is under way.
  */
 #pragma once
 #include "comm/comm.h"
@@ -15,7 +15,9 @@ typedef struct ls_stand {
     char     name[40]; /* of the call */
 } ls_stand;
 
-typedef enum ls_exchange_kind { LS_MEETING, LS_VOTE, LS_BROADCAST, LS_GATHER, LS_SUMS } ls_exchange_kind;
+typedef enum ls_exchange_kind {
+    LS_MEETING, LS_VOTE, LS_BROADCAST, LS_GATHER, LS_SUMS
+} ls_exchange_kind;
 /* At the head of the first message to every rank that an exchange writes to; equal on all ranks. */
 typedef struct ls_stamp {
     ls_stand at;
@@ -41,7 +43,7 @@ typedef struct ls_word {
 typedef struct ls_peer {
     ls_stand last; /* where it was last seen */
     uint64_t sent, received; /* data messages */
-    ls_word  failed;  /* its last failure: the fence it is on the way to, the first exchange it leaves out */
+    ls_word  failed;  /* its last failure; at.exchange: the first that it leaves out */
     ls_word  word[2]; /* said at the last fences of even and of odd number */
 } ls_peer;
 
@@ -55,45 +57,55 @@ typedef struct ls_plan {
     ls_addition *addition; /* [pieces - 1] */
 } ls_plan;
 
+/* Oldest first. */
+typedef struct ls_requests { MPI_Request *at; int64_t done, count, room; } ls_requests;
+
 typedef struct ls_comm {
     int         rank, count;
     bool        ends_mpi;
     MPI_Comm    data, control;
     uint64_t    exchange; /* this one, or the next */
     uint64_t    fence;    /* the next */
-    uint64_t    calls;    /* the most that any rank had made at the fence that agreed on a failure */
+    uint64_t    calls;    /* the most of any rank when a failure was agreed on */
     bool        meeting, posted;
     ls_peer    *peer;
-    uint64_t    leave_at; /* the first exchange that cannot end, because a rank failed before; or UINT64_MAX */
+    uint64_t    leave_at; /* the first exchange that a failed rank leaves out, or UINT64_MAX */
     int         plain;    /* a rank that is at the fence, and */
     uint64_t    plain_at; /* its exchange; or UINT64_MAX */
     int         arrived[2];
     ls_word     heard;    /* receives control messages */
     MPI_Request hearing;
-    ls_word    *word;        /* [2 + count]: posted, here, and to each rank at the fence */
-    MPI_Request *word_sent;  /* [3][count] */
-    MPI_Request *sending;    /* data */
-    int64_t     sending_count, sending_room;
+    ls_word    *word;        /* [count + 2]: to each rank at the fence, posted, here */
+    MPI_Request *word_sent;  /* [3][count], likewise */
+    ls_requests sending, receiving; /* data messages of this exchange */
     ls_arena    arena;       /* of one exchange */
     ls_plan    *plans, from_root, nothing;
 } ls_comm;
 
 /* ---- wait.c ---------------------------------------------------------------------------------- */
 enum { LS_TAG_FIRST = 1, LS_TAG_PIECE, LS_TAG_ROOT };
-/* Waits until poll() says done; it returns MPI's code. False: the exchange is to be left. */
-typedef int ls_poll(void *of, int *done);
+/* Looks once, without waiting; returns MPI's code. LS_SOME: not yet, but it goes on. */
+typedef enum ls_progress { LS_NOTHING, LS_SOME, LS_DONE } ls_progress;
+typedef int ls_poll(void *of, ls_progress *progress);
+/* False: the exchange is to be left. */
 bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave);
 /* False, with the context failed, where MPI reports an error; at the fence that ends the job. */
 bool ls_comm_ok(ls_ctx *ctx, int code, const char *what);
+/* Until so many requests are complete, oldest first. */
+bool ls_comm_complete(ls_ctx *ctx, ls_requests *r, int64_t count, bool may_leave);
+
+/* ---- message.c ------------------------------------------------------------------------------- */
 bool ls_comm_send(ls_ctx *ctx, int to, int tag, const void *data, int64_t bytes);
+/* Until the first so many sends of the exchange are complete. */
+bool ls_comm_sent(ls_ctx *ctx, int64_t count);
+/* Waits for a message and begins to receive it. */
 bool ls_comm_receive(ls_ctx *ctx, int from, int tag, void *data, int64_t bytes);
-/* The first message of an exchange from a rank: its stamp must be ours. */
+/* Until so many more of the messages begun are here. */
+bool ls_comm_received(ls_ctx *ctx, int64_t count);
+/* The first message of an exchange from a rank, whole: its stamp must be ours. */
 bool ls_comm_receive_first(ls_ctx *ctx, int from, const ls_stamp *stamp, void *data, int64_t bytes);
-/* Until the first so many sends are complete. */
-bool ls_comm_flush(ls_ctx *ctx, int64_t count);
 /* Receives and forgets what other ranks sent before the fence. */
 void ls_comm_drain(ls_ctx *ctx);
-bool ls_comm_complete(ls_ctx *ctx, MPI_Request *request, int64_t count, bool may_leave);
 
 /* ---- fence.c --------------------------------------------------------------------------------- */
 void      ls_comm_hear(ls_ctx *ctx);
@@ -102,14 +114,16 @@ bool      ls_comm_must_leave(ls_ctx *ctx);
 ls_status ls_comm_meet(ls_ctx *ctx, ls_word_kind kind); /* LS_PLAIN or LS_LEAVING */
 
 /* ---- abort.c --------------------------------------------------------------------------------- */
-void ls_comm_say(const char *form, ...) __attribute__((format(printf, 1, 2))); /* a line on stderr */
+void ls_comm_say(const char *form, ...) /* a line on stderr */
+    __attribute__((format(printf, 1, 2)));
 _Noreturn void ls_comm_late(ls_ctx *ctx, double waited_s);
 _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text);
 
 /* ---- exchange.c ------------------------------------------------------------------------------ */
 ls_stand  ls_comm_stand(const ls_ctx *ctx);
-ls_stamp  ls_comm_stamp(const ls_ctx *ctx, ls_exchange_kind kind, int64_t arrays, int64_t rows, int64_t bytes);
-void     *ls_comm_take(ls_ctx *ctx, int64_t bytes); /* for this exchange; NULL with the context failed */
+ls_stamp  ls_comm_stamp(const ls_ctx *ctx, ls_exchange_kind kind, int64_t arrays, int64_t rows,
+                        int64_t bytes);
+void     *ls_comm_take(ls_ctx *ctx, int64_t bytes); /* for this exchange; NULL: context failed */
 ls_status ls_comm_end(ls_ctx *ctx, bool ok);        /* not ok: at the fence */
 void      ls_comm_not_same(ls_failure *f, const ls_stamp *mine, const ls_stamp *theirs, int rank);
 
@@ -126,8 +140,8 @@ typedef struct ls_blocks { const int64_t *bytes; char **block, *packed; int64_t 
 bool ls_blocks_begin(ls_ctx *ctx, ls_blocks *b, const int64_t *bytes); /* then fill block[own] */
 bool ls_blocks_exchange(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b);
 
-/* What is summed, as one space of bytes: groups one after another at multiples of 64; in a group the
- * arrays of equal rows and type, without gaps. */
+/* What is summed, as one space of bytes: groups one after another at multiples of 64; in a group
+ * the arrays of equal rows and type, without gaps. */
 typedef struct ls_span { int64_t at, bytes; void *const *piece; void *root; } ls_span;
 typedef struct ls_group {
     const ls_plan   *plan;
@@ -139,7 +153,8 @@ typedef struct ls_layout { ls_group *group; int64_t groups, bytes; } ls_layout;
 
 /* sums.c: brings together the pieces of all ranks, and every root to every rank. */
 bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l);
-/* Adds in the order of the plan, n elements each; where the sum lies: in wanted if that is a piece. */
+/* Adds in the order of the plan, n elements each. Where the sum lies: in wanted if a piece does. */
 void *ls_comm_add_tree(const ls_group *g, int64_t n, void **piece, const void *wanted);
 /* slices.c: rank r owns the bytes bound[r] to bound[r + 1] of the space. */
-bool ls_slices_exchange(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound);
+bool ls_slices_exchange(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
+                        const int64_t *bound);

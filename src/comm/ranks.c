@@ -42,8 +42,7 @@ static ls_status begin_mpi(ls_ctx *ctx, bool given, bool *alone)
     if (ended)
         return ls_fail(ctx, LS_ERR_USE,
                        "MPI has ended in this process and cannot begin again: start lockstep once, "
-                       "or call MPI_Init() "
-                       "before and MPI_Finalize() after all of it");
+                       "or call MPI_Init() before and MPI_Finalize() after all of it");
     if (begun) return LS_OK;
     if (given) return ls_fail(ctx, LS_ERR_USE, "a communicator needs MPI: call MPI_Init() first");
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS)
@@ -66,12 +65,19 @@ static bool reserve(ls_ctx *ctx)
     return true;
 }
 
+/* Until it is complete; there is nothing to leave. */
+static void complete(ls_ctx *ctx, MPI_Request *request)
+{
+    ls_requests one = { request, 0, 1, 1 };
+    ls_comm_complete(ctx, &one, 1, false);
+}
+
 static void duplicate(ls_ctx *ctx, MPI_Comm from, MPI_Comm *to)
 {
     MPI_Request request = MPI_REQUEST_NULL;
     MPI_Comm copy = MPI_COMM_NULL;
     ls_comm_ok(ctx, MPI_Comm_idup(from, &copy, &request), "duplicating a communicator");
-    ls_comm_complete(ctx, &request, 1, false);
+    complete(ctx, &request);
     ls_comm_ok(ctx, MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN), "duplicating a communicator");
     *to = copy;
 }
@@ -125,7 +131,7 @@ void ls_comm_finish(ls_ctx *ctx)
         c->hearing = MPI_REQUEST_NULL;
         c->meeting = true;
         ls_comm_ok(ctx, MPI_Cancel(&hearing), "finishing");
-        ls_comm_complete(ctx, &hearing, 1, false);
+        complete(ctx, &hearing);
         ls_comm_ok(ctx, MPI_Request_free(&hearing), "finishing");
         ls_comm_ok(ctx, MPI_Comm_free(&c->data), "finishing");
         ls_comm_ok(ctx, MPI_Comm_free(&c->control), "finishing");
@@ -137,7 +143,8 @@ void ls_comm_finish(ls_ctx *ctx)
     ls_memory_free(c->peer);
     ls_memory_free(c->word);
     ls_memory_free(c->word_sent);
-    ls_memory_free(c->sending);
+    ls_memory_free(c->sending.at);
+    ls_memory_free(c->receiving.at);
     ls_memory_free(c);
     ctx->comm = NULL;
 }

@@ -7,8 +7,8 @@
  *
  * A slice is cut into chunks by rules that every rank follows by itself, and chunks are the
  * messages: of one array they go straight out of it and into it; those that cover several small
- * arrays are packed. Pieces are sent first, of all slices, chunk by chunk; a root may be the array
- * of a piece, so no root comes in before the pieces are out.
+ * arrays are packed. While one chunk is added the next comes in. All pieces are sent first, chunk
+ * by chunk; a root may be the array of a piece, so no root comes in before the pieces are out.
  *
  * Called by sums.c and gather.c.
  */
@@ -23,15 +23,23 @@ typedef struct chunk {
     int64_t from, to;
 } chunk;
 
+/* A chunk whose messages are coming in. */
+typedef struct stage {
+    chunk k;
+    int step;       /* of roots: the owner is so many places below */
+    char *root;     /* where the sum belongs, or NULL: several arrays */
+    void **piece;   /* of all ranks, in order */
+    char *came;     /* room for those of other ranks */
+    int64_t coming; /* messages */
+} stage;
+
 typedef struct slices {
     ls_ctx *ctx;
     ls_comm *comm;
     const ls_layout *layout;
     const int64_t *bound;
     int64_t chunk_bytes;
-    int64_t pieces; /* of the group that has most */
-    char *came;     /* room for the pieces of a chunk */
-    void **piece;
+    stage stage[2];
 } slices;
 
 /* ---- chunks -------------------------------------------------------------------------------- */
@@ -137,71 +145,108 @@ static bool send_pieces(slices *s)
     return true;
 }
 
-/* ---- sums ---------------------------------------------------------------------------------- */
-/* Fills s->piece with the pieces of all ranks. One of another rank goes where the sum is wanted if
- * it is the tree's first and the place is free. */
-static bool collect(slices *s, const chunk *k, const char *wanted)
+/* ---- one chunk after another --------------------------------------------------------------- */
+typedef bool step_fn(slices *s, stage *t);
+
+/* While a chunk is worked on, the messages of the next one come in. */
+static bool in_turn(slices *s, step_fn *next, step_fn *begin, step_fn *end)
 {
-    const int64_t *first = k->group->plan->first;
+    stage *now = &s->stage[0], *then = &s->stage[1];
+    now->k = (chunk){ 0 };
+    now->step = 1;
+    bool has = next(s, now);
+    if (has && !begin(s, now)) return false;
+    while (has) {
+        then->k = now->k;
+        then->step = now->step;
+        bool more = next(s, then);
+        if (more && !begin(s, then)) return false;
+        if (!end(s, now)) return false;
+        stage *worked = now;
+        now = then;
+        then = worked;
+        has = more;
+    }
+    return true;
+}
+
+/* ---- sums ---------------------------------------------------------------------------------- */
+static bool next_own(slices *s, stage *t)
+{
+    return next_chunk(s, s->comm->rank, &t->k);
+}
+
+/* The pieces of all ranks. One of another rank goes where the sum belongs if it is the tree's first
+ * and the place is free. */
+static bool collect(slices *s, stage *t)
+{
+    const int64_t *first = t->k.group->plan->first;
     int count = s->comm->count, own = s->comm->rank;
+    t->root = is_direct(&t->k) ? direct(&t->k, -1) : NULL;
+    t->coming = 0;
     for (int64_t i = first[own]; i < first[own + 1]; i++)
-        if (!(s->piece[i] = own_piece(s, k, i - first[own]))) return false;
-    bool is_free = wanted && (first[own] == first[own + 1] || s->piece[first[own]] != wanted);
-    char *room = s->came;
+        if (!(t->piece[i] = own_piece(s, &t->k, i - first[own]))) return false;
+    bool is_free = t->root && (first[own] == first[own + 1] || t->piece[first[own]] != t->root);
     for (int step = 1; step < count; step++) {
         int from = (own + count - step) % count;
         for (int64_t i = first[from]; i < first[from + 1]; i++) {
-            s->piece[i] = i == 0 && is_free ? (char *)(uintptr_t)wanted : room;
-            if (s->piece[i] == room) room += s->chunk_bytes;
-            if (!ls_comm_receive(s->ctx, from, LS_TAG_PIECE, s->piece[i], bytes_of(k)))
-                return false;
+            char *room = i == 0 && is_free ? t->root : t->came + t->coming * s->chunk_bytes;
+            if (!ls_comm_receive(s->ctx, from, LS_TAG_PIECE, room, bytes_of(&t->k))) return false;
+            t->piece[i] = room;
+            t->coming++;
         }
     }
     return true;
 }
 
-static bool send_root(slices *s, const chunk *k, const char *root)
+/* Adds a chunk of this rank's slice and sends it to all. */
+static bool add(slices *s, stage *t)
 {
-    int count = s->comm->count;
-    for (int i = 1; i < count; i++)
-        if (!ls_comm_send(s->ctx, (s->comm->rank + i) % count, LS_TAG_ROOT, root, bytes_of(k)))
-            return false;
-    return true;
-}
-
-/* Adds this rank's slice, chunk by chunk, and sends it to all. */
-static bool add_slice(slices *s)
-{
-    for (chunk k = { 0 }; next_chunk(s, s->comm->rank, &k);) {
-        const ls_group *g = k.group;
-        char *root = is_direct(&k) ? direct(&k, -1) : NULL, *sum = root;
-        if (g->plan->pieces) {
-            if (!collect(s, &k, root)) return false;
-            int64_t n = g->kernel ? bytes_of(&k) / (int64_t)g->kernel->bytes : 0;
-            sum = ls_comm_add_tree(g, n, s->piece, root);
-        }
-        if (!root) {
-            if (!(root = ls_comm_take(s->ctx, bytes_of(&k)))) return false;
-            copy(&k, -1, sum, false);
-        }
-        if (sum != root) memcpy(root, sum, (size_t)bytes_of(&k));
-        if (!send_root(s, &k, root)) return false;
+    const ls_group *g = t->k.group;
+    int64_t bytes = bytes_of(&t->k);
+    char *root = t->root, *sum = root;
+    if (!ls_comm_received(s->ctx, t->coming)) return false;
+    if (g->plan->pieces)
+        sum = ls_comm_add_tree(g, g->kernel ? bytes / (int64_t)g->kernel->bytes : 0, t->piece,
+                               root);
+    if (!root) {
+        if (!(root = ls_comm_take(s->ctx, bytes))) return false;
+        copy(&t->k, -1, sum, false);
+    }
+    if (sum != root) memcpy(root, sum, (size_t)bytes);
+    for (int i = 1; i < s->comm->count; i++) {
+        int to = (s->comm->rank + i) % s->comm->count;
+        if (!ls_comm_send(s->ctx, to, LS_TAG_ROOT, root, bytes)) return false;
     }
     return true;
 }
 
-/* ---- roots in ------------------------------------------------------------------------------ */
-static bool receive_roots(slices *s)
+/* ---- roots --------------------------------------------------------------------------------- */
+static int owner_of(const slices *s, const stage *t)
 {
-    int count = s->comm->count;
-    for (int i = 1; i < count; i++) {
-        int owner = (s->comm->rank + count - i) % count;
-        for (chunk k = { 0 }; next_chunk(s, owner, &k);) {
-            char *root = is_direct(&k) ? direct(&k, -1) : s->came;
-            if (!ls_comm_receive(s->ctx, owner, LS_TAG_ROOT, root, bytes_of(&k))) return false;
-            if (root == s->came) copy(&k, -1, root, false);
-        }
+    return (s->comm->rank + s->comm->count - t->step) % s->comm->count;
+}
+
+static bool next_root(slices *s, stage *t)
+{
+    for (; t->step < s->comm->count; t->step++) {
+        if (next_chunk(s, owner_of(s, t), &t->k)) return true;
+        t->k = (chunk){ 0 };
     }
+    return false;
+}
+
+static bool receive_root(slices *s, stage *t)
+{
+    t->root = is_direct(&t->k) ? direct(&t->k, -1) : NULL;
+    return ls_comm_receive(s->ctx, owner_of(s, t), LS_TAG_ROOT, t->root ? t->root : t->came,
+                           bytes_of(&t->k));
+}
+
+static bool keep_root(slices *s, stage *t)
+{
+    if (!ls_comm_received(s->ctx, 1)) return false;
+    if (!t->root) copy(&t->k, -1, t->came, false);
     return true;
 }
 
@@ -219,19 +264,23 @@ static bool meet(slices *s, const ls_stamp *stamp, bool send)
     return true;
 }
 
-/* Chunks so large that the pieces of one fit the cache. */
+/* Chunks so large that the pieces of two fit the cache. */
 static bool begin(slices *s)
 {
-    s->pieces = 1;
+    int64_t pieces = 1, longest = 64;
     for (int64_t i = 0; i < s->layout->groups; i++)
-        if (s->layout->group[i].plan->pieces > s->pieces)
-            s->pieces = s->layout->group[i].plan->pieces;
-    s->chunk_bytes = CACHE_BYTES / s->pieces / 64 * 64;
+        if (s->layout->group[i].plan->pieces > pieces) pieces = s->layout->group[i].plan->pieces;
+    for (int r = 0; r < s->comm->count; r++)
+        if (s->bound[r + 1] - s->bound[r] > longest) longest = s->bound[r + 1] - s->bound[r];
+    s->chunk_bytes = CACHE_BYTES / 2 / pieces / 64 * 64;
     if (s->chunk_bytes > MOST_BYTES) s->chunk_bytes = MOST_BYTES;
     if (s->chunk_bytes < LEAST_BYTES) s->chunk_bytes = LEAST_BYTES;
-    s->came = ls_comm_take(s->ctx, s->pieces * s->chunk_bytes);
-    s->piece = ls_comm_take(s->ctx, s->pieces * (int64_t)sizeof *s->piece);
-    return s->came && s->piece;
+    if (s->chunk_bytes > longest) s->chunk_bytes = (longest + 63) / 64 * 64;
+    for (int i = 0; i < 2; i++) {
+        s->stage[i].came = ls_comm_take(s->ctx, pieces * s->chunk_bytes);
+        s->stage[i].piece = ls_comm_take(s->ctx, pieces * (int64_t)sizeof(void *));
+    }
+    return s->stage[0].came && s->stage[0].piece && s->stage[1].came && s->stage[1].piece;
 }
 
 bool ls_slices_exchange(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
@@ -240,7 +289,8 @@ bool ls_slices_exchange(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
     slices s = { .ctx = ctx, .comm = ctx->comm, .layout = l, .bound = bound };
     if (!begin(&s) || !meet(&s, stamp, true) || !send_pieces(&s) || !meet(&s, stamp, false))
         return false;
-    int64_t pieces_sent = s.comm->sending_count;
-    return add_slice(&s) && ls_comm_flush(ctx, pieces_sent) && receive_roots(&s) &&
-           ls_comm_flush(ctx, s.comm->sending_count);
+    int64_t pieces_sent = ctx->comm->sending.count;
+    return in_turn(&s, next_own, collect, add) && ls_comm_sent(ctx, pieces_sent) &&
+           in_turn(&s, next_root, receive_root, keep_root) &&
+           ls_comm_sent(ctx, ctx->comm->sending.count);
 }

@@ -2,14 +2,15 @@
  *
  * A rank brings the pieces it holds (maximal nodes of the tree within its leaves); the plan says
  * which additions make the root of them. These are the same additions, in the same order, whatever
- * the number of ranks and whatever way the pieces took, so the bits never depend on either. All
- * sums of a call travel together: those of equal rows and type form a group and are added as one
- * array. alone    one rank has all pieces small    every rank's pieces to every rank (blocks.c),
- * each adds all: one message's time for two large    each rank adds a slice of the space and sends
- * it to all (slices.c): least volume ls_comm_reduce() is the whole of what is known about the way;
- * another one is chosen there.
+ * the number of ranks and whatever way the pieces took, so the bits depend on neither. All sums of
+ * a call travel together: those of equal rows and type form a group and are added as one array.
  *
- * Called by grad and train through ls_links, and by gather.c.
+ *   alone   one rank has all pieces
+ *   small   every rank's pieces to every rank (blocks.c), and each adds all: fewest messages
+ *   large   each rank adds a slice of the space and sends it to all (slices.c): least volume
+ *
+ * ls_comm_reduce() is all that knows of the way; another one is chosen there. Called by grad and
+ * train through ls_links, and by gather.c.
  */
 #include "comm/inside.h"
 #include <string.h>

@@ -1,19 +1,15 @@
-/* wait.c -- the one wait, and the data messages that are waited for.
+/* wait.c -- the one wait.
  *
  * Whoever waits also listens for posted errors, leaves an exchange that cannot end any more, tells
- * the others where it stands when waiting takes long, and ends the job at the deadline, which
- * counts from the last message. It spins for microseconds, then gives the core away, then sleeps
- * for a small part of the time waited so far, so that ranks may outnumber cores.
+ * the others where it stands when waiting takes long, and ends the job at the deadline. It spins
+ * for microseconds, then gives the core away, then sleeps for a small part of the time waited so
+ * far, so that ranks may outnumber cores. All of this counts from the last message that came.
  *
- * No receive is posted before its message is there (matched probes): a message of unexpected size
- * breaks nothing, and leaving an exchange leaves no receive behind. Sends of an exchange that was
- * left are completed at the fence, where every rank says how many messages it has sent to whom, and
- * each takes what it has not received.
+ * Called by the other files of comm.
  */
 #include "comm/inside.h"
 #include <sched.h>
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 
 #define YIELD_AFTER     1000 /* polls: some 100 us */
@@ -34,7 +30,6 @@ bool ls_comm_ok(ls_ctx *ctx, int code, const char *what)
     return false;
 }
 
-/* ---- the wait ------------------------------------------------------------------------------ */
 static void rest(double waited_s)
 {
     if (waited_s < SLEEP_AFTER_S) {
@@ -52,162 +47,62 @@ static bool lower_rank_waits(const ls_comm *c)
     return false;
 }
 
-bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave)
+/* Whether to go on; begin_s is when waiting began to take long. */
+static void be_patient(ls_ctx *ctx, double begin_s, bool *is_here)
 {
     ls_comm *c = ctx->comm;
-    double begin_s = 0, deadline_s = ctx->opts.deadline_s;
+    double deadline_s = ctx->opts.deadline_s > 0 ? ctx->opts.deadline_s : LS_DEADLINE_DEFAULT_S;
     double here_s = deadline_s / 4 < HERE_AFTER_S ? deadline_s / 4 : HERE_AFTER_S;
+    double waited_s = ls_clock_s() - begin_s;
+    if (waited_s > here_s && !*is_here && !c->meeting) {
+        ls_comm_here(ctx);
+        *is_here = true;
+    }
+    if (waited_s > deadline_s && (waited_s > deadline_s + GRACE_S || !lower_rank_waits(c)))
+        ls_comm_late(ctx, waited_s);
+    rest(waited_s);
+}
+
+bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave)
+{
+    double begin_s = 0;
     bool is_here = false;
-    for (int64_t polls = 0;; polls++) {
-        int done = 0;
-        if (!ls_comm_ok(ctx, poll(of, &done), "waiting for another rank")) return false;
-        if (done) return true;
+    for (int64_t polls = 1;; polls++) {
+        ls_progress progress = LS_NOTHING;
+        if (!ls_comm_ok(ctx, poll(of, &progress), "waiting for another rank")) return false;
+        if (progress == LS_DONE) return true;
+        if (progress == LS_SOME) polls = 1;
         ls_comm_hear(ctx);
         if (may_leave && ls_comm_must_leave(ctx)) return false;
-        if (polls < YIELD_AFTER) continue;
-        double now_s = ls_clock_s();
-        if (polls == YIELD_AFTER) begin_s = now_s;
-        double waited_s = now_s - begin_s;
-        if (waited_s > here_s && !is_here && !c->meeting) {
-            ls_comm_here(ctx);
-            is_here = true;
-        }
-        if (waited_s > deadline_s && (waited_s > deadline_s + GRACE_S || !lower_rank_waits(c)))
-            ls_comm_late(ctx, waited_s);
-        rest(waited_s);
+        if (polls == YIELD_AFTER) begin_s = ls_clock_s();
+        if (polls >= YIELD_AFTER) be_patient(ctx, begin_s, &is_here);
     }
 }
 
 /* ---- requests ------------------------------------------------------------------------------ */
-typedef struct requests {
-    MPI_Request *at;
-    int64_t done, count;
-} requests;
+typedef struct completion {
+    ls_requests *of;
+    int64_t count;
+} completion;
 
-/* In order, so that a poll costs one test however many there are. */
-static int test_requests(void *of, int *done)
+/* In order, so that a poll costs few tests however many there are. */
+static int test_requests(void *of, ls_progress *progress)
 {
-    requests *q = of;
-    for (; q->done < q->count; q->done++) {
-        int flag = 0, code = MPI_Test(&q->at[q->done], &flag, MPI_STATUS_IGNORE);
+    completion *c = of;
+    ls_requests *r = c->of;
+    for (; r->done < c->count; r->done++) {
+        int flag = 0, code = MPI_Test(&r->at[r->done], &flag, MPI_STATUS_IGNORE);
         if (code != MPI_SUCCESS || !flag) return code;
+        *progress = LS_SOME;
     }
-    *done = 1;
+    *progress = LS_DONE;
     return MPI_SUCCESS;
 }
 
-bool ls_comm_complete(ls_ctx *ctx, MPI_Request *request, int64_t count, bool may_leave)
+bool ls_comm_complete(ls_ctx *ctx, ls_requests *r, int64_t count, bool may_leave)
 {
-    requests q = { request, 0, count };
-    return ls_comm_wait(ctx, test_requests, &q, may_leave);
-}
-
-bool ls_comm_flush(ls_ctx *ctx, int64_t count)
-{
-    return ls_comm_complete(ctx, ctx->comm->sending, count, true);
-}
-
-/* Doubles the list of sends. */
-static bool more_room(ls_ctx *ctx)
-{
-    ls_comm *c = ctx->comm;
-    int64_t room = c->sending_room ? 2 * c->sending_room : 64;
-    MPI_Request *more = ls_new(ctx, (size_t)room * sizeof *more, "sending to other ranks");
-    if (!more) return false;
-    if (c->sending_count) memcpy(more, c->sending, (size_t)c->sending_count * sizeof *more);
-    ls_memory_free(c->sending);
-    c->sending = more;
-    c->sending_room = room;
+    completion c = { r, count };
+    if (!ls_comm_wait(ctx, test_requests, &c, may_leave)) return false;
+    if (r->done == r->count) r->done = r->count = 0;
     return true;
-}
-
-bool ls_comm_send(ls_ctx *ctx, int to, int tag, const void *data, int64_t bytes)
-{
-    ls_comm *c = ctx->comm;
-    if (c->sending_count == c->sending_room && !more_room(ctx)) return false;
-    int code = MPI_Isend(data, (int)bytes, MPI_BYTE, to, tag, c->data,
-                         &c->sending[c->sending_count]);
-    if (!ls_comm_ok(ctx, code, "sending")) return false;
-    c->sending_count++;
-    c->peer[to].sent++;
-    return true;
-}
-
-/* ---- receiving ----------------------------------------------------------------------------- */
-typedef struct probe {
-    MPI_Comm comm;
-    int from, tag;
-    MPI_Message message;
-    MPI_Status status;
-} probe;
-
-static int test_probe(void *of, int *done)
-{
-    probe *p = of;
-    return MPI_Improbe(p->from, p->tag, p->comm, done, &p->message, &p->status);
-}
-
-/* Waits for the next message; how many bytes, or -1. */
-static int64_t find(ls_ctx *ctx, probe *p, int from, int tag, bool may_leave)
-{
-    int bytes = 0;
-    *p = (probe){ .comm = ctx->comm->data, .from = from, .tag = tag };
-    if (!ls_comm_wait(ctx, test_probe, p, may_leave)) return -1;
-    ctx->comm->peer[from].received++;
-    return ls_comm_ok(ctx, MPI_Get_count(&p->status, MPI_BYTE, &bytes), "receiving") ? bytes : -1;
-}
-
-/* A message that is there has been sent, and can be waited for whatever else happens. */
-static bool receive_found(ls_ctx *ctx, probe *p, void *data, int64_t bytes)
-{
-    MPI_Request request;
-    int code = MPI_Imrecv(data, (int)bytes, MPI_BYTE, &p->message, &request);
-    return ls_comm_ok(ctx, code, "receiving") && ls_comm_complete(ctx, &request, 1, false);
-}
-
-bool ls_comm_receive(ls_ctx *ctx, int from, int tag, void *data, int64_t bytes)
-{
-    probe p;
-    int64_t found = find(ctx, &p, from, tag, true);
-    if (found < 0) return false;
-    if (found == bytes) return receive_found(ctx, &p, data, bytes);
-    void *other = ls_comm_take(ctx, found); /* cannot be, as the stamps were equal */
-    if (other && receive_found(ctx, &p, other, found))
-        ls_fail(ctx, LS_ERR_NOT_SAME, "%s() expected %lld bytes from rank %d, which sent %lld",
-                ctx->call, (long long)bytes, from, (long long)found);
-    return false;
-}
-
-bool ls_comm_receive_first(ls_ctx *ctx, int from, const ls_stamp *stamp, void *data, int64_t bytes)
-{
-    probe p;
-    int64_t found = find(ctx, &p, from, LS_TAG_FIRST, true);
-    ls_stamp theirs = { 0 };
-    if (found < 0) return false;
-    void *into = found == bytes ? data : ls_comm_take(ctx, found);
-    if (!into || !receive_found(ctx, &p, into, found)) return false;
-    memcpy(&theirs, into, found < (int64_t)sizeof theirs ? (size_t)found : sizeof theirs);
-    ctx->comm->peer[from].last = theirs.at;
-    if (found == bytes && memcmp(&theirs, stamp, sizeof theirs) == 0) return true;
-    ls_failure f = { 0 };
-    ls_comm_not_same(&f, stamp, &theirs, from);
-    ls_fail_with(ctx, &f);
-    return false;
-}
-
-void ls_comm_drain(ls_ctx *ctx)
-{
-    ls_comm *c = ctx->comm;
-    for (int r = 0; r < c->count; r++) {
-        for (ls_peer *peer = &c->peer[r]; peer->received < peer->word[c->fence & 1].sent;) {
-            probe p;
-            int64_t bytes = find(ctx, &p, r, MPI_ANY_TAG, false);
-            void *data = ls_memory_new((size_t)bytes);
-            if (!data) ls_comm_abort(ctx, LS_ERR_MEMORY, "no memory to meet after an error");
-            receive_found(ctx, &p, data, bytes);
-            ls_memory_free(data);
-        }
-    }
-    ls_comm_complete(ctx, c->sending, c->sending_count, false);
-    c->sending_count = 0;
 }

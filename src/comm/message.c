@@ -1,0 +1,144 @@
+/* message.c -- data messages.
+ *
+ * No receive is posted before its message is there (matched probes): a message of unexpected size
+ * breaks nothing, and whoever leaves an exchange has no receive to take back. What has been matched
+ * has been sent and comes in whatever else happens. Sends of an exchange that was left are
+ * completed at the fence, where every rank says how many messages it has sent to whom, and each
+ * takes those that it has not received.
+ *
+ * Called by blocks.c, slices.c and fence.c.
+ */
+#include "comm/inside.h"
+#include <string.h>
+
+/* One more at the end of the list; NULL without memory. */
+static MPI_Request *next_of(ls_ctx *ctx, ls_requests *r)
+{
+    if (r->count == r->room) {
+        int64_t room = r->room ? 2 * r->room : 64;
+        MPI_Request *more = ls_new(ctx, (size_t)room * sizeof *more, "talking to other ranks");
+        if (!more) return NULL;
+        if (r->count) memcpy(more, r->at, (size_t)r->count * sizeof *more);
+        ls_memory_free(r->at);
+        r->at = more;
+        r->room = room;
+    }
+    return &r->at[r->count];
+}
+
+/* ---- sending ------------------------------------------------------------------------------- */
+bool ls_comm_send(ls_ctx *ctx, int to, int tag, const void *data, int64_t bytes)
+{
+    ls_comm *c = ctx->comm;
+    MPI_Request *request = next_of(ctx, &c->sending);
+    if (!request) return false;
+    int code = MPI_Isend(data, (int)bytes, MPI_BYTE, to, tag, c->data, request);
+    if (!ls_comm_ok(ctx, code, "sending")) return false;
+    c->sending.count++;
+    c->peer[to].sent++;
+    return true;
+}
+
+bool ls_comm_sent(ls_ctx *ctx, int64_t count)
+{
+    return ls_comm_complete(ctx, &ctx->comm->sending, count, true);
+}
+
+/* ---- receiving ----------------------------------------------------------------------------- */
+typedef struct probe {
+    MPI_Comm comm;
+    int from, tag;
+    MPI_Message message;
+    MPI_Status status;
+} probe;
+
+static int test_probe(void *of, ls_progress *progress)
+{
+    probe *p = of;
+    int flag = 0, code = MPI_Improbe(p->from, p->tag, p->comm, &flag, &p->message, &p->status);
+    *progress = flag ? LS_DONE : LS_NOTHING;
+    return code;
+}
+
+/* Waits for the next message; how many bytes, or -1. */
+static int64_t find(ls_ctx *ctx, probe *p, int from, int tag, bool may_leave)
+{
+    int bytes = 0;
+    *p = (probe){ .comm = ctx->comm->data, .from = from, .tag = tag };
+    if (!ls_comm_wait(ctx, test_probe, p, may_leave)) return -1;
+    ctx->comm->peer[from].received++;
+    return ls_comm_ok(ctx, MPI_Get_count(&p->status, MPI_BYTE, &bytes), "receiving") ? bytes : -1;
+}
+
+static bool take(ls_ctx *ctx, probe *p, void *data, int64_t bytes)
+{
+    MPI_Request *request = next_of(ctx, &ctx->comm->receiving);
+    if (!request) ls_comm_abort(ctx, LS_ERR_MEMORY, "no memory for a message that has come");
+    int code = MPI_Imrecv(data, (int)bytes, MPI_BYTE, &p->message, request);
+    if (!ls_comm_ok(ctx, code, "receiving")) return false;
+    ctx->comm->receiving.count++;
+    return true;
+}
+
+bool ls_comm_received(ls_ctx *ctx, int64_t count)
+{
+    ls_requests *r = &ctx->comm->receiving;
+    return ls_comm_complete(ctx, r, r->done + count, false);
+}
+
+/* One of unexpected size. Without memory nobody could be told: it has to come in first. */
+static void *take_odd(ls_ctx *ctx, probe *p, int64_t bytes)
+{
+    void *data = ls_comm_take(ctx, bytes);
+    if (!data) ls_comm_abort(ctx, LS_ERR_MEMORY, "no memory for a message that has come");
+    return take(ctx, p, data, bytes) && ls_comm_received(ctx, 1) ? data : NULL;
+}
+
+bool ls_comm_receive(ls_ctx *ctx, int from, int tag, void *data, int64_t bytes)
+{
+    probe p;
+    int64_t found = find(ctx, &p, from, tag, true);
+    if (found < 0) return false;
+    if (found == bytes) return take(ctx, &p, data, bytes);
+    if (take_odd(ctx, &p, found)) /* cannot be, as the stamps were equal */
+        ls_fail(ctx, LS_ERR_NOT_SAME, "%s() expected %lld bytes from rank %d, which sent %lld",
+                ctx->call, (long long)bytes, from, (long long)found);
+    return false;
+}
+
+bool ls_comm_receive_first(ls_ctx *ctx, int from, const ls_stamp *stamp, void *data, int64_t bytes)
+{
+    probe p;
+    ls_stamp theirs = { 0 };
+    int64_t found = find(ctx, &p, from, LS_TAG_FIRST, true);
+    if (found < 0) return false;
+    const void *came = data;
+    if (found != bytes) came = take_odd(ctx, &p, found);
+    else if (!take(ctx, &p, data, bytes) || !ls_comm_received(ctx, 1)) return false;
+    if (!came) return false;
+    memcpy(&theirs, came, found < (int64_t)sizeof theirs ? (size_t)found : sizeof theirs);
+    ctx->comm->peer[from].last = theirs.at;
+    if (found == bytes && memcmp(&theirs, stamp, sizeof theirs) == 0) return true;
+    ls_failure f = { 0 };
+    ls_comm_not_same(&f, stamp, &theirs, from);
+    ls_fail_with(ctx, &f);
+    return false;
+}
+
+/* ---- after a failure ----------------------------------------------------------------------- */
+void ls_comm_drain(ls_ctx *ctx)
+{
+    ls_comm *c = ctx->comm;
+    ls_comm_complete(ctx, &c->receiving, c->receiving.count, false);
+    for (int r = 0; r < c->count; r++) {
+        for (ls_peer *peer = &c->peer[r]; peer->received < peer->word[c->fence & 1].sent;) {
+            probe p;
+            int64_t bytes = find(ctx, &p, r, MPI_ANY_TAG, false);
+            void *data = ls_memory_new((size_t)bytes);
+            if (!data) ls_comm_abort(ctx, LS_ERR_MEMORY, "no memory to meet after an error");
+            if (take(ctx, &p, data, bytes)) ls_comm_received(ctx, 1);
+            ls_memory_free(data);
+        }
+    }
+    ls_comm_complete(ctx, &c->sending, c->sending.count, false);
+}
