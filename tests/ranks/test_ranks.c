@@ -1,109 +1,10 @@
-/* test_ranks.c -- one result for any number of ranks: the same job on 1 to 8 of them, and the bytes
- * of what comes out compared. Jobs are run through the command, the way people run them, and
- * through small programs on the library.
+/* test_ranks.c -- one result for any number of ranks: the same job on 1 to 8 of them, and the bytes of
+ * what comes out compared. Jobs are run through the command, the way people run them, and through small
+ * programs on the library.
  */
-#include "base/base.h"
-#include "spawn.h"
-#include <criterion/criterion.h>
-#include <criterion/new/assert.h>
-#include <criterion/parameterized.h>
-#include <glob.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-/* ---- a directory of one's own, files, digests ------------------------------------------------ */
-static char here[64];
-
-static void enter_directory(void)
-{
-    strcpy(here, "/tmp/lockstep-ranks-XXXXXX");
-    cr_assert(mkdtemp(here) != NULL);
-    cr_assert(eq(int, chdir(here), 0));
-}
-
-static void leave_directory(void)
-{
-    spawned_free(run("rm", "-rf", here, NULL));
-}
+#include "jobs.h"
 
 TestSuite(ranks, .init = enter_directory, .fini = leave_directory);
-
-static const char *tool(const char *name)
-{
-    const char *path = getenv(name);
-    cr_assert(path != NULL, "%s is not set", name);
-    return path;
-}
-
-static void write_file(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    cr_assert(f && fputs(text, f) >= 0 && !fclose(f));
-}
-
-static void digest_of(const char *path, char hex[65])
-{
-    uint8_t digest[32], buffer[65536];
-    ls_sha256 s;
-    FILE *f = fopen(path, "rb");
-    cr_assert(f != NULL, "%s is not there", path);
-    ls_sha256_begin(&s);
-    for (size_t n; (n = fread(buffer, 1, sizeof buffer, f)) > 0;) ls_sha256_add(&s, buffer, n);
-    fclose(f);
-    ls_sha256_end(&s, digest);
-    ls_hex(digest, 32, hex);
-}
-
-/* The newest checkpoint in runs/. */
-static void newest_digest(const char *runs, char hex[65])
-{
-    char pattern[256];
-    glob_t g;
-    snprintf(pattern, sizeof pattern, "%s/*.h5", runs);
-    cr_assert(glob(pattern, 0, NULL, &g) == 0, "no checkpoint in %s", runs);
-    digest_of(g.gl_pathv[g.gl_pathc - 1], hex);
-    globfree(&g);
-}
-
-static void must_run(spawned *s)
-{
-    cr_assert(s->code == 0, "exit %d\n%s%s", s->code, s->out, s->err);
-    spawned_free(s);
-}
-
-/* Real images where the package is installed, or ones that look like them to the arithmetic. */
-static void make_images(const char *path)
-{
-    static const char source[] = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz";
-    if (access(source, R_OK) == 0)
-        must_run(run(tool("LS_TEST_LOCKSTEP"), "convert", source, path, NULL));
-    else must_run(run(tool("LS_TEST_MAKE_DATA"), "classes", path, "6000", "784", NULL));
-}
-
-static spawned *train(int np, const char *config, const char *runs, const char *extra)
-{
-    char dir[128];
-    snprintf(dir, sizeof dir, "--checkpoint.dir=%s", runs);
-    return mpi_run(np, tool("LS_TEST_LOCKSTEP"), "train", config, dir, extra ? extra : "--quiet",
-                   "--quiet", NULL);
-}
-
-/* ---- one digest for all rank counts ---------------------------------------------------------- */
-static void same_on_all_ranks(const char *config, const char *extra)
-{
-    char first[65], other[65], runs[32];
-    for (int np = 1; np <= 8; np++) {
-        snprintf(runs, sizeof runs, "runs-%d", np);
-        must_run(train(np, config, runs, extra));
-        newest_digest(runs, np == 1 ? first : other);
-        cr_assert(np == 1 || !strcmp(first, other), "%s: other bytes on %d ranks",
-                  extra ? extra : config, np);
-        must_run(run("rm", "-rf", runs, NULL));
-    }
-}
 
 static const char scores_csv[] =
     "a,b,c,y\n73,80,75,152\n93,88,93,185\n89,91,90,180\n96,98,100,196\n73,66,70,142\n";
@@ -125,37 +26,6 @@ Test(ranks, five_rows, .timeout = 300)
     same_on_all_ranks("scores.yaml", "--train.leaf_rows=1");
     same_on_all_ranks("scores.yaml", "--train.leaf_rows=3");
     same_on_all_ranks("scores.yaml", "--train.leaf_rows=4");
-}
-
-static void make_image_job(void)
-{
-    make_images("images.h5");
-    write_file("images.yaml", "seed: 1\ndata: {train: images.h5, x_scale: 255, batch_size: 256}\n"
-                              "model: [linear: 128, relu, linear: 10]\nloss: cross_entropy\n"
-                              "optimizer: {sgd: {lr: 0.1, momentum: 0.9}}\ntrain: {epochs: 1}\n");
-}
-
-static const char *const image_variants[] = { "--data.batch_size=256",  "--data.batch_size=100",
-                                              "--data.batch_size=1000", "--train.leaf_rows=1",
-                                              "--train.leaf_rows=3",    "--train.leaf_rows=4" };
-
-ParameterizedTestParameters(ranks, images)
-{
-    static int number[] = { 0, 1, 2, 3, 4, 5 };
-    return cr_make_param_array(int, number, 6, NULL);
-}
-
-ParameterizedTest(const int *number, ranks, images, .timeout = 600)
-{
-    char extra[64];
-    make_image_job();
-    snprintf(extra, sizeof extra, "%s", image_variants[*number]);
-    if (*number > 2) /* small leaves with a batch that they do not divide */
-        write_file("images.yaml",
-                   "seed: 1\ndata: {train: images.h5, x_scale: 255, batch_size: 100}\n"
-                   "model: [linear: 128, relu, linear: 10]\nloss: cross_entropy\n"
-                   "optimizer: {sgd: {lr: 0.1, momentum: 0.9}}\ntrain: {epochs: 1}\n");
-    same_on_all_ranks("images.yaml", extra);
 }
 
 static void make_regression(const char *rows)
