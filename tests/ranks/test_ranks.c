@@ -158,7 +158,7 @@ static void misuse(int np, const char *job, const char *failing, int code, const
 Test(ranks, misuse_is_named, .timeout = 600)
 {
     for (int np = 2; np <= 4; np++) {
-        misuse(np, "root_only_backward", "0", 70, "ls_backward() here is call");
+        misuse(np, "root_only_backward", "0", 70, "every rank makes every call in the same order");
         misuse(np, "early_break", "0", 65, "rank 0 of");
         misuse(np, "early_break", "1", 65, "rank 1 of");
         misuse(np, "one_row_bad", "0", 65, "numbers: row 77 cannot be read");

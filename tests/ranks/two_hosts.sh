@@ -4,7 +4,7 @@
 #
 #   two_hosts.sh LOCKSTEP DATA_MAKER
 set -u
-lockstep=$1 maker=$2
+lockstep=$(realpath "$1") maker=$(realpath "$2")
 skip() { echo "1..0 # SKIP $1"; exit 0; }
 [ "$(id -u)" = 0 ] || skip "two hosts need root, to make network namespaces"
 command -v ip > /dev/null || skip "two hosts need iproute2"
