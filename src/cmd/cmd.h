@@ -17,7 +17,7 @@
 #include "base/base.h"
 #include <stdio.h>
 
-/* ---- text.c ------------------------------------------------------------------------------------------ */
+/* ---- text.c ---------------------------------------------------------------------------------- */
 /* Numbers as people write them, whatever the locale: no hexadecimal, no inf or nan, no separators, no
  * leading zeros on whole numbers. False if text is anything else or does not fit. */
 bool ls_text_int(const char *text, int64_t *out);
@@ -33,7 +33,7 @@ int ls_text_distance(const char *a, const char *b);
 /* A copy of count characters in the arena; NULL: f says so. */
 char *ls_text_keep(ls_arena *a, const char *text, size_t count, ls_failure *f);
 
-/* ---- yaml.c ------------------------------------------------------------------------------------------ */
+/* ---- yaml.c ---------------------------------------------------------------------------------- */
 /* Where something was written, for complaints: file:line:column, or a flag or variable (line 0). */
 typedef struct ls_origin { const char *from; int line, column; } ls_origin;
 ls_status ls_complain(ls_failure *f, ls_status status, const ls_origin *at, const char *form, ...)
@@ -58,7 +58,7 @@ ls_status ls_yaml_parse(const char *from, const char *text, size_t bytes, ls_are
 bool ls_yaml_is_null(const ls_yaml *v);                  /* nothing, ~ or null */
 ls_yaml ls_yaml_word(const char *from, const char *text); /* a scalar that a flag or variable gives */
 
-/* ---- value.c: one key -------------------------------------------------------------------------------- */
+/* ---- value.c: one key ------------------------------------------------------------------------ */
 typedef enum ls_key_type {
     LS_KEY_INT = 0, /* int64_t */
     LS_KEY_REAL,    /* double */
@@ -110,7 +110,7 @@ int64_t     ls_choice(const char *choices, const char *word); /* which of them; 
 /* Choice i as text, in out; NULL: there are fewer. */
 const char *ls_choice_text(const char *choices, int64_t i, char *out, size_t bytes);
 
-/* ---- layers.c: many keys ------------------------------------------------------------------------------- */
+/* ---- layers.c: many keys --------------------------------------------------------------------- */
 const ls_key *ls_key_find(const ls_schema *s, const char *path);
 ls_status ls_settings_file(ls_settings *s, const ls_yaml *root, ls_failure *f);
 /* environment: "NAME=value", ended by NULL. LS_OPTIMIZER__SGD__LR is optimizer.sgd.lr; a name with __
@@ -126,7 +126,7 @@ bool ls_settings_numbers(const ls_settings *s, FILE *out);
 /* Whether a key counts: keys below another choice of a form do not. */
 bool ls_key_counts(const ls_settings *s, const ls_key *k);
 
-/* ---- model.c ------------------------------------------------------------------------------------------- */
+/* ---- model.c --------------------------------------------------------------------------------- */
 typedef struct ls_layers { int64_t count; ls_layer *at; } ls_layers;
 ls_status ls_layers_set(ls_settings *s, const ls_yaml *list, ls_layers *out, ls_failure *f);
 ls_status ls_layers_set_one(ls_settings *s, int64_t i, const ls_yaml *v, ls_layers *out, ls_failure *f);
@@ -135,7 +135,7 @@ void      ls_layer_write(const ls_layer *l, FILE *out);
 ls_status ls_layers_fit(const ls_layers *l, const ls_origin *at, int64_t features, int64_t *outputs,
                         ls_failure *f);
 
-/* ---- schema.c: the keys of a run -------------------------------------------------------------------------- */
+/* ---- schema.c: the keys of a run ------------------------------------------------------------- */
 enum { LS_LOSS_CROSS_ENTROPY = 0, LS_LOSS_MSE };
 enum { LS_NORMALIZE_NONE = 0, LS_NORMALIZE_STANDARD };
 typedef struct ls_config {
@@ -163,7 +163,7 @@ const ls_origin *ls_config_at(const ls_settings *s, const char *path); /* where 
 /* The stem of a path, "runs/a.b.yaml" -> "a.b", in the arena. */
 const char *ls_stem(const char *path, ls_arena *a, ls_failure *f);
 
-/* ---- run.c -------------------------------------------------------------------------------------------- */
+/* ---- run.c ----------------------------------------------------------------------------------- */
 /* Everything that a configuration is made of. */
 typedef struct ls_inputs {
     const char        *path, *text; /* of the file */
@@ -180,7 +180,7 @@ ls_status ls_config_share(ls_ctx *ctx, int64_t count, const char *const *words, 
 /* From what a checkpoint holds; from: for complaints. */
 ls_status ls_config_stored(ls_settings *s, const char *from, const char *text, ls_failure *f);
 
-/* ---- build.c: from settings with ls_config_schema; errors are left in the context ------------------------ */
+/* ---- build.c: from settings with ls_config_schema; errors are left in the context ------------ */
 ls_opts     ls_build_opts(const ls_config *c);
 /* normalize_as: the training data, where settings say to normalize; NULL: these are. */
 ls_dataset *ls_build_dataset(ls_ctx *ctx, const ls_config *c, const char *path, const ls_dataset *normalize_as);
@@ -188,7 +188,7 @@ ls_dataset *ls_build_dataset(ls_ctx *ctx, const ls_config *c, const char *path, 
 ls_module  *ls_build_model(ls_ctx *ctx, const ls_settings *s, const ls_dataset *d);
 ls_loss_fn *ls_build_loss(const ls_config *c);
 
-/* ---- sub-commands --------------------------------------------------------------------------------------- */
+/* ---- sub-commands ---------------------------------------------------------------------------- */
 typedef struct ls_command {
     const char      *name, *does;
     const ls_schema *schema;
@@ -198,18 +198,18 @@ typedef struct ls_command {
 } ls_command;
 extern const ls_command ls_train_command, ls_eval_command, ls_convert_command, ls_inspect_command;
 
-/* ---- words.c --------------------------------------------------------------------------------------- */
+/* ---- words.c --------------------------------------------------------------------------------- */
 /* f into the context; the hint to --help where the words of the sub-command were wrong. */
 ls_status ls_command_fail(ls_ctx *ctx, const ls_command *c, const ls_failure *f);
 /* The words of a sub-command that has no configuration into its values; errors are left in the context. */
 ls_status ls_command_words(ls_ctx *ctx, const ls_command *c, int64_t count, const char *const *words,
                            void *values, ls_arena *a);
 
-/* ---- help.c ------------------------------------------------------------------------------------------- */
+/* ---- help.c ---------------------------------------------------------------------------------- */
 void ls_help(int64_t count, const ls_command *const *commands, FILE *out);
 void ls_help_command(const ls_command *c, FILE *out);
 
-/* ---- convert: sources --------------------------------------------------------------------------------------- */
+/* ---- convert: sources ------------------------------------------------------------------------ */
 typedef struct ls_stream ls_stream; /* a file, plain or gzip, as a stream */
 ls_status ls_stream_open(const char *path, ls_stream **out, ls_failure *f);
 /* At least so many of the bytes to come, fewer only at the end; they may be written to. Valid until the

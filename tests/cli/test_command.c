@@ -14,7 +14,7 @@ TestSuite(data, .init = place_begin, .fini = place_end);
 TestSuite(run, .init = place_begin, .fini = place_end);
 TestSuite(eval, .init = place_begin, .fini = place_end);
 
-/* ---- a small run --------------------------------------------------------------------------------- */
+/* ---- a small run ----------------------------------------------------------------------------- */
 #define RUN                                                                                        \
     "seed: 1\n"                                                                                    \
     "data: {train: train.h5, validation: more.h5, batch_size: 16}\n"                               \
@@ -53,7 +53,7 @@ static void expect_same_file(const char *a, const char *b)
     free(b_text);
 }
 
-/* ---- words --------------------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------------------------------------- */
 Test(words, help)
 {
     static const char *const commands[] = { "train", "eval", "convert", "inspect" };
@@ -127,7 +127,7 @@ Test(words, what_cannot_be_printed_is_an_error)
                "lockstep: standard output: No space left on device\n");
 }
 
-/* ---- configurations ---------------------------------------------------------------------------------- */
+/* ---- configurations -------------------------------------------------------------------------- */
 static void expect_config(int ranks, const char *yaml, const char *complaint)
 {
     char line[512];
@@ -187,7 +187,7 @@ Test(config, files_that_cannot_be_read)
     spawned_free(s);
 }
 
-/* ---- configurations that do not fit the data ------------------------------------------------------------ */
+/* ---- configurations that do not fit the data ------------------------------------------------- */
 Test(data, what_does_not_fit_is_named)
 {
     make_run();
@@ -215,7 +215,7 @@ Test(data, what_does_not_fit_is_named)
     cr_expect(access("runs", F_OK), "something was written");
 }
 
-/* ---- runs ------------------------------------------------------------------------------------------------- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 #define LAST(dir) dir "/small-000000000012.h5"
 
 Test(run, says_what_it_does)
@@ -294,6 +294,50 @@ Test(run, takes_settings_from_flags_and_environment)
     spawned_free(s);
 }
 
+Test(run, order_and_batches_are_as_configured)
+{
+    make_run();
+    spawned *s = lockstep("train", "small.yaml", "--checkpoint.dir=a");
+    spawned *same_order = lockstep("train", "small.yaml", "--checkpoint.dir=b",
+                                   "--data.shuffle=false");
+    cr_expect(!s->code && !same_order->code && strcmp(s->out, same_order->out),
+              "the order makes no difference");
+    spawned_free(s);
+    spawned_free(same_order);
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--checkpoint.dir=c",
+                        "--data.drop_last=true"),
+               0, "", "");
+    cr_expect(!access("c/small-000000000009.h5", F_OK), "a short last batch was not left out");
+}
+
+static int count_files(const char *dir)
+{
+    cr_assert(!chdir(dir));
+    int count = files_here();
+    cr_assert(!chdir(".."));
+    return count;
+}
+
+Test(run, saves_as_often_as_configured)
+{
+    make_run();
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--checkpoint.dir=a"), 0, "", "");
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--checkpoint.dir=b",
+                        "--checkpoint.every_epochs=0"),
+               0, "", "");
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--checkpoint.dir=c",
+                        "--checkpoint.every_steps=2", "--checkpoint.keep=5"),
+               0, "", "");
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--checkpoint.dir=d",
+                        "--checkpoint.keep=1"),
+               0, "", "");
+    cr_expect_eq(count_files("a"), 3);
+    cr_expect_eq(count_files("b"), 1);
+    cr_expect_eq(count_files("c"), 5); /* of steps 4, 6, 8, 10 and 12 */
+    cr_expect(!access("c/small-000000000010.h5", F_OK));
+    cr_expect_eq(count_files("d"), 1);
+}
+
 Test(run, writes_a_log)
 {
     make_run();
@@ -306,7 +350,7 @@ Test(run, writes_a_log)
     free(log);
 }
 
-/* ---- eval and inspect ---------------------------------------------------------------------------------------- */
+/* ---- eval and inspect ------------------------------------------------------------------------ */
 /* What the run's last line says of the validation, in eval's words. */
 static void expect_figures(const char *from, spawned *s)
 {
@@ -332,7 +376,11 @@ Test(eval, normalizes_as_the_run_did)
 {
     make_run();
     spawned *s = lockstep("train", "small.yaml", "--data.normalize=standard", "--dtype=float64");
+    spawned *without = lockstep("train", "small.yaml", "--checkpoint.dir=without",
+                                "--dtype=float64");
     cr_assert_eq(s->code, 0, "%s", s->err);
+    cr_expect(!without->code && strcmp(s->out, without->out), "normalizing makes no difference");
+    spawned_free(without);
     expect_figures(s->out, lockstep("eval", "runs/small", "--data", "more.h5", "--normalize-as",
                                     "train.h5"));
     expect_end(lockstep("eval", "runs/small", "--data", "more.h5"), 64, "",
@@ -352,6 +400,8 @@ Test(eval, names_what_does_not_fit)
     expect_end(lockstep("eval", "none", "--data=f.h5"), 66, "", NULL);
     expect_end(lockstep("eval", "f.h5", "--data=f.h5"), 65, "", NULL);
     expect_end(lockstep("eval", "runs/small", "--data=none.h5"), 66, "", NULL);
+    expect_end(lockstep("eval", "runs/small", "--data=more.h5", "--x=/none"), 65, "", NULL);
+    expect_end(lockstep("eval", "runs/small", "--data=more.h5", "--y=/none"), 65, "", NULL);
 }
 
 Test(eval, inspect)

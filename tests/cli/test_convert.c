@@ -80,7 +80,8 @@ Test(csv, how_people_and_programs_write_it)
                "a.h5: 2 rows, x [2] float32, y int64\n", "");
     expect_table("a.h5", "/x", H5T_FLOAT, 4, 2, 2, VALUES(1, 2, 3, 4));
     expect_table("a.h5", "/y", H5T_INTEGER, 8, 2, 0, VALUES(0, 1));
-    write_text("b.csv", "1,2\n3,4"); /* no end of line */
+    write_text("b.csv", "\xEF\xBB\xBF"
+                        "1,2\n3,4"); /* no end of line */
     expect_end(lockstep("convert", "b.csv", "b.h5"), 0, NULL, "");
     expect_table("b.h5", "/y", H5T_FLOAT, 4, 2, 0, VALUES(2, 4));
 }
@@ -185,6 +186,21 @@ Test(csv, more_rows_than_a_block)
     cr_expect_eq(wrong, 0);
     free(x.value);
     free(y.value);
+}
+
+Test(csv, lines_that_end_where_the_buffer_does)
+{
+    enum { LINE = 1 << 18, COLUMNS = LINE / 2 };
+    char *line = malloc(LINE + 2);
+    for (int i = 0; i < COLUMNS; i++) memcpy(line + 2 * i, "1,", 2);
+    memcpy(line + LINE - 1, "0\n", 3);
+    FILE *out = fopen("a.csv", "w");
+    for (int i = 0; i < 3; i++) fputs(line, out);
+    cr_assert(!fclose(out));
+    free(line);
+    expect_end(lockstep("convert", "a.csv", "a.h5"), 0,
+               "a.h5: 3 rows, x [131071] float32, y float32\n", "");
+    expect_table("a.h5", "/y", H5T_FLOAT, 4, 3, 0, VALUES(10, 10, 10));
 }
 
 Test(csv, gzip)

@@ -54,6 +54,15 @@ Test(text, reals_are_written_as_short_as_they_read_back)
     }
 }
 
+Test(text, the_locale_stays_as_it_was)
+{
+    char text[LS_REAL_CHARS];
+    double v;
+    ls_real_text(0.5, text);
+    ls_text_real("0.5", &v);
+    cr_expect(uselocale((locale_t)0) == LC_GLOBAL_LOCALE);
+}
+
 Test(text, numbers_ignore_the_locale)
 {
     static const char *const with_comma[] = { "de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8",
