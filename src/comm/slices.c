@@ -15,7 +15,7 @@
 #include "comm/inside.h"
 #include <string.h>
 
-enum { MOST_BYTES = 256 << 10, LEAST_BYTES = 32 << 10, CACHE_BYTES = 1 << 20, LARGE_SPAN_PART = 4 };
+enum { MOST_BYTES = 512 << 10, LEAST_BYTES = 32 << 10, CACHE_BYTES = 1 << 20, LARGE_SPAN_PART = 4 };
 
 typedef struct chunk {
     const ls_group *group;

@@ -506,23 +506,24 @@ static int job_split(void)
 
 static int job_alone(void)
 {
-    double begin_s = ls_clock_s();
     ls_ctx *ctx = begin(NULL, 32, 60);
     int is_mpi = 1;
-    CHECK(ls_clock_s() - begin_s < 0.05, "%g s", ls_clock_s() - begin_s);
     CHECK(MPI_Initialized(&is_mpi) == MPI_SUCCESS && !is_mpi, "MPI has begun");
     CHECK(strcmp(ctx->who, "rank 0 of 1") == 0 && ctx->is_root && ctx->place.count == 1, "%s",
           ctx->who);
-    CHECK(strncmp(ls_comm_version(), "Open MPI ", 9) != 0 ||
-              strchr("123456789", ls_comm_version()[9]),
-          "%s", ls_comm_version());
+#ifdef OMPI_MAJOR_VERSION
+    char want[64];
+    snprintf(want, sizeof want, "Open MPI %d.%d.%d", OMPI_MAJOR_VERSION, OMPI_MINOR_VERSION,
+             OMPI_RELEASE_VERSION);
+    CHECK(strcmp(ls_comm_version(), want) == 0, "%s", ls_comm_version());
+#endif
     job_sums(ctx);
     job_large(ctx);
     job_plans(ctx);
     job_memory(ctx);
     job_copies(ctx);
     job_fail(ctx);
-    printf("alone ok, %s\n", ls_comm_version());
+    printf("alone ok\n");
     return finish(ctx);
 }
 
