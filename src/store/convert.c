@@ -1,9 +1,9 @@
 /* convert.c -- stored numbers into float32, float64 or int64.
  *
  * One loop for each pair of a native C type and a target, simple enough for the compiler to
- * vectorise. Everything else (foreign byte order, widths of 3, 5, 6 or 7 bytes, half precision) is
- * first made native, a block at a time: integers become 64 bits wide and floating numbers doubles,
- * both exact, so that a number is rounded at most once.
+ * vectorise. Everything else is first made native, a block at a time: bytes of foreign order are
+ * swapped, integers of 3, 5, 6 or 7 bytes become 64 bits wide and half precision becomes double, all
+ * exact, so that a number is rounded at most once.
  *
  * Called by table.c. */
 #include "store/convert.h"
@@ -91,25 +91,36 @@ static float half(uint32_t h)
     return v;
 }
 
+#define SWAP(type, swapped)                                                                        \
+    for (int64_t i = 0; i < count; i++) {                                                          \
+        type v;                                                                                    \
+        memcpy(&v, in + i * (int64_t)sizeof v, sizeof v);                                          \
+        v = swapped(v);                                                                            \
+        memcpy((char *)out + i * (int64_t)sizeof v, &v, sizeof v);                                 \
+    }
+
 /* One block in native numbers; what they are then. */
 static ls_stored make_native(ls_stored s, const uint8_t *in, int64_t count, uint64_t *out)
 {
-    ls_stored native = { s.is_float, s.is_signed, host_is_big_endian(), 8 };
+    ls_stored swapped = { s.is_float, s.is_signed, host_is_big_endian(), s.width };
+    if (is_native(swapped)) {
+        if (s.width == 2) SWAP(uint16_t, __builtin_bswap16)
+        if (s.width == 4) SWAP(uint32_t, __builtin_bswap32)
+        if (s.width == 8) SWAP(uint64_t, __builtin_bswap64)
+        return swapped;
+    }
     for (int64_t i = 0; i < count; i++, in += s.width) {
         uint64_t v = assemble(s, in);
-        if (!s.is_float && s.is_signed) {
+        if (s.is_float) {
+            double wide = half((uint32_t)v);
+            memcpy(&v, &wide, sizeof v);
+        } else if (s.is_signed) {
             uint64_t sign = UINT64_C(1) << (8 * s.width - 1);
             v = (v ^ sign) - sign;
-        } else if (s.is_float && s.width < 8) {
-            uint32_t bits = (uint32_t)v;
-            float single;
-            memcpy(&single, &bits, sizeof single);
-            double wide = s.width == 2 ? half(bits) : single;
-            memcpy(&v, &wide, sizeof v);
         }
         out[i] = v;
     }
-    return native;
+    return (ls_stored){ s.is_float, s.is_signed, host_is_big_endian(), 8 };
 }
 
 bool ls_is_converted(ls_stored s, ls_dtype type)

@@ -5,20 +5,20 @@
 #pragma once
 #include "store/store.h"
 
-/* ---- texts for messages: ls_show(path).text ------------------------------------------------------------ */
+/* ---- texts for messages: ls_show(path).text -------------------------------------------------- */
 typedef struct ls_shown { char text[160]; } ls_shown;
 ls_shown ls_show(const char *name); /* control characters escaped; of a long name, begin and end */
 ls_shown ls_show_size(uint64_t bytes);                       /* "2.7 MB" */
 ls_shown ls_show_shape(int ndim, const int64_t *dim);        /* "[60000, 784]" */
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 /* The descriptor of a regular file, and its size; -1: INPUT, DATA for what is no regular file, IO. */
 int ls_input_open(const char *path, int64_t *bytes, ls_failure *f);
 /* All the bytes from a position on, or IO. */
 ls_status ls_input_read(int fd, const char *path, int64_t at, void *out, size_t bytes, ls_failure *f);
 void      ls_input_close(int fd); /* -1 is fine */
 
-/* ---- writing ------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 enum { LS_PATH_BYTES = 4096 };
 /* A file that is written under a temporary name, ".NAME.tmp-HOST-PID". Where a call fails, the file is
  * gone already and fd is -1. */

@@ -8,7 +8,7 @@
 #define H5_USE_110_API /* later versions give some names other arguments */
 #include <hdf5.h>
 
-/* ---- the one door to HDF5 ------------------------------------------------------------------------------ */
+/* ---- the one door to HDF5 -------------------------------------------------------------------- */
 /* What HDF5 did on this thread about its own errors before we came. */
 typedef struct ls_h5_turn { bool known; H5E_auto2_t print; void *data; } ls_h5_turn;
 ls_h5_turn ls_h5_begin(void);
@@ -28,7 +28,7 @@ hid_t ls_h5_dataset_open(hid_t file, const char *path, const char *name, ls_fail
 /* "/x [60000, 784], /y [60000]": for messages; as many as there is room for. */
 ls_shown ls_h5_dataset_names(hid_t file);
 
-/* ---- what a dataset is ---------------------------------------------------------------------------------- */
+/* ---- what a dataset is ----------------------------------------------------------------------- */
 typedef struct ls_layout {
     ls_table_info about; /* filters is left out: */
     char          filters[64];
@@ -39,7 +39,7 @@ typedef struct ls_layout {
 ls_status ls_h5_layout(hid_t set, const char *path, const char *name, int64_t file_bytes, ls_layout *l,
                        ls_failure *f);
 
-/* ---- HDF5 files in memory ------------------------------------------------------------------------------ */
+/* ---- HDF5 files in memory -------------------------------------------------------------------- */
 typedef struct ls_h5_memory {
     uint8_t *bytes;    /* from realloc(), which grows hundreds of megabytes without copying them */
     size_t   capacity; /* zeroed beyond what is written */
@@ -56,7 +56,7 @@ void  ls_h5_memory_free(ls_h5_memory *m);
 ls_status ls_h5_groups_make(hid_t file, const char *path, const char *shown, ls_failure *f);
 hid_t ls_h5_list_new(hid_t of); /* a creation list whose objects carry no times */
 
-/* ---- images, for commit.c ------------------------------------------------------------------------------ */
+/* ---- images, for commit.c -------------------------------------------------------------------- */
 enum { LS_IMAGE_BLOCK = 512 }; /* the user block */
 /* The whole file; block: to be filled. From then on nothing can be put. */
 ls_status ls_image_bytes(ls_image *m, uint8_t **bytes, size_t *length, ls_failure *f);

@@ -8,8 +8,6 @@
  *
  * Called by train on the main thread; the bytes by commit.c. */
 #include "store/h5.h"
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct ls_image {

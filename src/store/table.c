@@ -5,14 +5,14 @@
  * comes through HDF5 in bands: the rows of one row of chunks, decoded whole, as stored. Bands are
  * kept in a cache of bounded size. A band has one place in it, its number modulo the places: rows
  * drawn at random hit as often as with any other rule, and reading in order keeps what fits. Bands
- * too large for the cache are not kept: the rows wanted of one are read in one selection.
+ * that are too large are not kept, nor are those without filters where not all fit: of such a band the
+ * wanted rows alone are read, in one selection.
  *
  * The rows of a call are taken in order of their numbers; each knows where it goes. Calls on one
  * table take turns; HDF5's mutex is held only while HDF5 runs.
  *
  * Called by data, from the main thread and from the prefetch thread. */
 #include "store/h5.h"
-#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +70,8 @@ void ls_table_limit(ls_table *t, size_t bytes)
     if (t->layout.offset < 0 && t->layout.about.rows > 0) {
         size_t each = (size_t)t->band_rows * t->layout.about.row_bytes + PLACE_BYTES;
         int64_t all = (t->layout.about.rows + t->band_rows - 1) / t->band_rows;
-        t->band_count = (int64_t)(bytes / each) < all ? (int64_t)(bytes / each) : all;
+        bool is_packed = t->layout.filters[0] != '\0', all_fit = (int64_t)(bytes / each) >= all;
+        t->band_count = all_fit ? all : is_packed ? (int64_t)(bytes / each) : 0;
         if (t->band_count > 0) t->bands = ls_memory_new((size_t)t->band_count * sizeof *t->bands);
         if (!t->bands) t->band_count = 0; /* slower, but the same rows */
         for (int64_t i = 0; i < t->band_count; i++) t->bands[i].number = -1;
@@ -271,12 +272,16 @@ static bool select_rows(hid_t space, const ls_table *t, H5S_seloper_t how, int64
     return H5Sselect_hyperslab(space, how, start, NULL, count, NULL) >= 0;
 }
 
-/* The selected rows, as stored, one after the other. */
+/* The selected rows, as stored, one after the other. In memory they have the dataset's dimensions: HDF5
+ * would go through a selection of another shape number by number. */
 static ls_status read_selection(const ls_table *t, hid_t space, bool is_selected, int64_t rows,
                                 void *out, ls_failure *f)
 {
-    hsize_t numbers = (hsize_t)(rows * t->row_numbers);
-    hid_t type = H5Dget_type(t->set), memory = H5Screate_simple(1, &numbers, NULL);
+    hsize_t dim[LS_MAX_NDIM + 1] = { (hsize_t)rows };
+    for (int i = 0; i < t->layout.about.row.ndim; i++)
+        dim[i + 1] = (hsize_t)t->layout.about.row.dim[i];
+    hid_t type = H5Dget_type(t->set);
+    hid_t memory = H5Screate_simple(t->layout.about.row.ndim + 1, dim, NULL);
     if (!is_selected || H5Dread(t->set, type, memory, space, H5P_DEFAULT, out) < 0)
         ls_h5_failure(f, ls_h5_read_status(), "%s: reading %s failed", ls_show(t->path).text,
                       ls_show(t->name).text);

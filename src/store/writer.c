@@ -76,10 +76,10 @@ static int64_t make_set(hid_t file, const column *c, int64_t rows, const char *p
     return at == HADDR_UNDEF ? -1 : (int64_t)at;
 }
 
-/* The head of a file: its bytes, where x and y begin, and where the file ends. */
+/* The head of a file: its bytes, and where x and y begin. */
 typedef struct head {
     uint8_t bytes[HEAD_BYTES];
-    int64_t x_at, y_at, end;
+    int64_t x_at, y_at;
 } head;
 
 static ls_status make_head(const ls_h5_writer *w, int64_t rows, head *h, ls_failure *f)
@@ -97,10 +97,9 @@ static ls_status make_head(const ls_h5_writer *w, int64_t rows, head *h, ls_fail
         if (ls_h5_memory_finish(&memory, file, 0, &end, &closing))
             ls_failure_set(f, closing.status, "%s: %s", path.text, closing.text);
     }
-    h->end = (int64_t)end;
-    int64_t y_end = h->y_at + rows * w->y.row_bytes;
+    uint64_t y_end = (uint64_t)(h->y_at + rows * w->y.row_bytes);
     if (memory.capacity == HEAD_BYTES && h->x_at >= (int64_t)HEAD_BYTES &&
-        h->y_at >= h->x_at + rows * w->x.row_bytes && h->end >= y_end)
+        h->y_at >= h->x_at + rows * w->x.row_bytes && end == y_end)
         memcpy(h->bytes, memory.bytes, HEAD_BYTES);
     else ls_failure_set(f, LS_ERR_USE, "%s: this HDF5 lays files out in an unknown way", path.text);
     ls_h5_memory_free(&memory);
@@ -295,10 +294,7 @@ static ls_status finish(ls_h5_writer *w, ls_failure *f)
     if (h.x_at != w->x_at)
         return ls_failure_set(f, LS_ERR_USE, "%s: this HDF5 lays files out in an unknown way",
                               ls_show(w->path).text);
-    /* Readers find the file cut off unless it is as long as its head says. */
-    bool is_padded = h.end > h.y_at + w->rows * w->y.row_bytes;
     if (flush(w, &w->x, f) || move_y(w, h.y_at, f) ||
-        (is_padded && ls_output_write(&w->file, h.end - 1, "", 1, f)) ||
         ls_output_write(&w->file, 0, h.bytes, sizeof h.bytes, f) || ls_output_close(&w->file, f))
         return f->status;
     return give_name(w, f);

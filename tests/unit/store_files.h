@@ -83,6 +83,31 @@ static inline uint64_t next_random(void)
     return x ^= x << 17;
 }
 
+static inline hid_t new_file(const char *path)
+{
+    return H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+}
+
+/* A dataset of rows 0, 1, 2, ...; the creation list is closed. */
+static inline void add_set(hid_t file, const char *name, hid_t type, int ndim, const hsize_t *dim,
+                    hid_t creation, bool is_written)
+{
+    hsize_t count = 1;
+    for (int i = 0; i < ndim; i++) count *= dim[i];
+    hid_t space = H5Screate_simple(ndim, dim, NULL);
+    hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    cr_assert(set >= 0, "%s", name);
+    if (is_written) {
+        int64_t *values = calloc(count + 1, sizeof *values);
+        for (hsize_t i = 0; i < count; i++) values[i] = (int64_t)i;
+        hid_t memory = H5Tget_class(type) == H5T_INTEGER ? H5T_NATIVE_INT64 : type;
+        cr_assert(H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0, "%s", name);
+        free(values);
+    }
+    H5Dclose(set), H5Sclose(space);
+    if (creation != H5P_DEFAULT) H5Pclose(creation);
+}
+
 /* A call that fails: its status and a part of its text. */
 #define REFUSED(wanted, text, call)                                                                \
     do {                                                                                           \
