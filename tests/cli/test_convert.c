@@ -59,8 +59,7 @@ static void expect_table(const char *path, const char *name, H5T_class_t class, 
 }
 #define VALUES(...) ((const double[]){ __VA_ARGS__ })
 
-/* ---- CSV --------------------------------------------------------------------------------------
- */
+/* ---- CSV ------------------------------------------------------------------------------------- */
 Test(csv, columns_and_rows)
 {
     write_text("a.csv", "1,2,3\n4,-5e1,.5\n");
@@ -210,8 +209,7 @@ Test(csv, gzip)
     expect_table("a.h5", "/x", H5T_FLOAT, 4, 2, 1, VALUES(1, 3));
 }
 
-/* ---- IDX --------------------------------------------------------------------------------------
- */
+/* ---- IDX ------------------------------------------------------------------------------------- */
 static const unsigned char images[] = { 0, 0, 8, 3, 0, 0, 0,   3,   0,   0,   0, 2, 0,  0,
                                         0, 2, 0, 1, 2, 3, 255, 254, 128, 127, 8, 9, 10, 11 };
 static const unsigned char labels[] = { 0, 0, 8, 1, 0, 0, 0, 3, 9, 0, 200 };
@@ -339,8 +337,7 @@ Test(idx, damaged_gzip)
     free(gz);
 }
 
-/* ---- source, target, words
- * ------------------------------------------------------------------------ */
+/* ---- source, target, words ------------------------------------------------------------------- */
 Test(target, what_is_there_stays_unless_forced)
 {
     write_text("a.csv", "1,2\n");
@@ -359,6 +356,10 @@ Test(target, what_is_there_stays_unless_forced)
                "a.h5: 1 rows, x [1] float32, y float32\n", "");
     expect_table("a.h5", "/x", H5T_FLOAT, 4, 1, 1, VALUES(1));
     cr_expect_eq(files_here(), 3);
+    cr_assert(!mkdir("d.h5", 0777));
+    expect_end(lockstep("convert", "a.csv", "d.h5", "--force"), 73, "",
+               "lockstep: d.h5: Is a directory\n");
+    cr_expect_eq(files_here(), 4, "what could not be put in place is left");
 }
 
 Test(target, sources_that_are_none)

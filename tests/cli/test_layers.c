@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- layers of settings -----------------------------------------------------------------------
- */
+/* ---- layers of settings ---------------------------------------------------------------------- */
 Test(layers, flags_beat_environment_beats_file)
 {
     static const char *const environment[] = { "PATH=/bin",   "LS_OPTIMIZER__SGD__LR=0.2",
@@ -170,8 +169,7 @@ Test(layers, options)
            "one word too many: \"--fresh\"");
 }
 
-/* ---- what checkpoints keep ----------------------------------------------------------------------
- */
+/* ---- what checkpoints keep ------------------------------------------------------------------- */
 static char *numbers(const reading *r)
 {
     char *text = NULL;
@@ -249,8 +247,17 @@ Test(stored, what_is_no_run_of_the_command_is_refused)
         expect_config(resolve_stored(cases[i].text), cases[i].complaint);
 }
 
-/* ---- models
- * -------------------------------------------------------------------------------------- */
+Test(stored, options_of_the_context)
+{
+    reading *r = resolve_flags(WHOLE, FLAGS("--seed=9", "--dtype=float64", "--train.leaf_rows=5",
+                                            "--deadline=7"));
+    cr_assert_str_eq(r->failure.text, "");
+    ls_opts o = ls_build_opts(&r->config);
+    cr_expect(o.seed == 9 && o.dtype == LS_FLOAT64 && o.leaf_rows == 5 && o.deadline_s == 7);
+    end(r);
+}
+
+/* ---- models ---------------------------------------------------------------------------------- */
 Test(model, sizes_follow_and_must_fit)
 {
     ls_origin at = { "run.yaml", 3, 1 };
@@ -275,8 +282,7 @@ Test(model, sizes_follow_and_must_fit)
     cr_expect_str_eq(f.text, "run.yaml:3:1: the model has no linear layer, so nothing to train");
 }
 
-/* ---- help, names
- * ----------------------------------------------------------------------------------- */
+/* ---- help, names ----------------------------------------------------------------------------- */
 Test(help, train_lists_every_key)
 {
     char *text = NULL;
