@@ -6,6 +6,7 @@
 #include <criterion/new/assert.h>
 #include <dirent.h>
 #include <ftw.h>
+#define H5_USE_110_API /* as in store/h5.h */
 #include <hdf5.h>
 #include <sched.h>
 #include <stdio.h>
