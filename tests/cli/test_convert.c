@@ -118,6 +118,33 @@ Test(csv, numbers_are_rounded_once)
     expect_table("d.h5", "/y", H5T_FLOAT, 8, 1, 0, VALUES(0.1));
 }
 
+Test(csv, numbers_are_those_of_the_library)
+{
+    enum { ROWS = 20000 };
+    static char text[ROWS][32];
+    uint64_t word = 1;
+    FILE *out = fopen("a.csv", "w");
+    for (int i = 0; i < ROWS; i++) {
+        word = word * 6364136223846793005u + 1442695040888963407u;
+        int decimals = (int)(word >> 33) % 18 - 1, digits = 1 + (int)(word >> 40) % 18;
+        double value = (double)(int64_t)(word ^ word >> 29) * pow(10, -(int)(word >> 50) % 19);
+        if (decimals < 0) snprintf(text[i], sizeof text[i], "%.*g", digits, value);
+        else
+            snprintf(text[i], sizeof text[i], "%.*f", decimals,
+                     fmod(value, pow(10, 17 - decimals)));
+        fprintf(out, "%s,0\n", text[i]);
+    }
+    cr_assert(!fclose(out));
+    expect_end(lockstep("convert", "a.csv", "f.h5"), 0, NULL, "");
+    expect_end(lockstep("convert", "a.csv", "d.h5", "--float64"), 0, NULL, "");
+    table f = read_table("f.h5", "/x"), d = read_table("d.h5", "/x");
+    for (int i = 0; i < ROWS; i++)
+        cr_assert(f.value[i] == strtof(text[i], NULL) && d.value[i] == strtod(text[i], NULL),
+                  "%s: %.17g, %.17g", text[i], f.value[i], d.value[i]);
+    free(f.value);
+    free(d.value);
+}
+
 Test(csv, what_is_wrong_is_named)
 {
     static const struct {
@@ -127,6 +154,9 @@ Test(csv, what_is_wrong_is_named)
         { "1,2\n3,0x10\n", "a.csv: line 2, column 2: \"0x10\" is not a number", NULL },
         { "1,2\nnan,1\n", "a.csv: line 2, column 1: \"nan\" is not a number", NULL },
         { "1,2\n1-2,1\n", "a.csv: line 2, column 1: \"1-2\" is not a number", NULL },
+        { "1,2\n-,1\n", "a.csv: line 2, column 1: \"-\" is not a number", NULL },
+        { "1,2\n.,1\n", "a.csv: line 2, column 1: \".\" is not a number", NULL },
+        { "1,2\n1.2.3,1\n", "a.csv: line 2, column 1: \"1.2.3\" is not a number", NULL },
         { "1,2\n,1\n", "a.csv: line 2, column 1: the field is empty", NULL },
         { "1,2\n1,\n", "a.csv: line 2, column 2: the field is empty", NULL },
         { "1,2\n1\n", "a.csv: line 2 has 1 columns, and the lines before it 2", NULL },
