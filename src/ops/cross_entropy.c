@@ -63,10 +63,11 @@ static bool labels_fit(const ls_tensor *label, int64_t classes)
         if (y[i] >= 0 && y[i] < classes) continue;
         const ls_origin *o = label->origin;
         ls_fail(label->ctx, LS_ERR_DATA,
-                "%s%srow %lld has class %lld, but the model has outputs for 0 to %lld",
+                "%s%srow %lld has class %lld, but the model has outputs for 0 to %lld; %s",
                 o ? o->name : "",
                 o ? ": " : "cross_entropy: ", (long long)(o ? o->row[i] : label->rows.from + i),
-                (long long)y[i], (long long)(classes - 1));
+                (long long)y[i], (long long)(classes - 1),
+                y[i] < 0 ? "classes count from 0" : "the last layer needs one for each class");
         return false;
     }
     return true;

@@ -109,8 +109,11 @@ int ls_input_open(const char *path, int64_t *bytes, ls_failure *f)
                        is_missing   ? LS_ERR_INPUT
                        : is_special ? LS_ERR_DATA
                                     : LS_ERR_IO,
-                       "cannot open %s: %s", ls_show(path).text,
-                       is_special ? "it is no regular file" : strerror(errno));
+                       "cannot open %s: %s%s", ls_show(path).text,
+                       is_special ? "it is no regular file" : strerror(errno),
+                       errno == ENOENT && path[0] != '/'
+                           ? "; the path counts from the current directory"
+                           : "");
         return -1;
     }
     struct stat st;

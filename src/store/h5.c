@@ -94,8 +94,8 @@ static bool has_signature(int fd, const char *path, int64_t bytes, ls_failure *f
     }
     ls_failure_set(f, LS_ERR_DATA,
                    bytes == 0 ? "%s is empty"
-                              : "%s is not an HDF5 file: `lockstep convert` makes one from CSV, "
-                                "NumPy, IDX or libsvm",
+                              : "%s is not an HDF5 file: `lockstep convert` makes one from CSV "
+                                "or IDX",
                    ls_show(path).text);
     return false;
 }

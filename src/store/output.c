@@ -87,9 +87,11 @@ static ls_status give_up(ls_output *o, int error, int64_t bytes, ls_failure *f)
     ls_shown size = ls_show_size((uint64_t)bytes);
     struct statvfs disk;
     if (error == ENOSPC && statvfs(dir, &disk) == 0)
-        return ls_failure_set(f, LS_ERR_IO, "%s: disk full: %s needs %s, %s free", o->place.text,
-                              o->what, size.text,
-                              ls_show_size((uint64_t)disk.f_bavail * disk.f_frsize).text);
+        return ls_failure_set(
+            f, LS_ERR_IO,
+            "%s: disk full: %s needs %s, %s free; make room, or choose another directory",
+            o->place.text, o->what, size.text,
+            ls_show_size((uint64_t)disk.f_bavail * disk.f_frsize).text);
     if (error == EDQUOT)
         return ls_failure_set(f, LS_ERR_IO, "%s: disk quota used up: %s needs %s", o->place.text,
                               o->what, size.text);
