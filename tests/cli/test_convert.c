@@ -128,10 +128,10 @@ Test(csv, numbers_are_those_of_the_library)
         word = word * 6364136223846793005u + 1442695040888963407u;
         int decimals = (int)(word >> 33) % 18 - 1, digits = 1 + (int)(word >> 40) % 18;
         double value = (double)(int64_t)(word ^ word >> 29) * pow(10, -(int)(word >> 50) % 19);
+        if (i % 2) value = (double)(word >> 40) * pow(10, -decimals); /* few digits */
+        else value = fmod(value, pow(10, 17 - decimals));
         if (decimals < 0) snprintf(text[i], sizeof text[i], "%.*g", digits, value);
-        else
-            snprintf(text[i], sizeof text[i], "%.*f", decimals,
-                     fmod(value, pow(10, 17 - decimals)));
+        else snprintf(text[i], sizeof text[i], "%.*f", decimals, value);
         fprintf(out, "%s,0\n", text[i]);
     }
     cr_assert(!fclose(out));
