@@ -64,6 +64,7 @@ _Noreturn void ls_comm_late(ls_ctx *ctx, double waited_s)
     for (int r = 0; r < c->count; r++) {
         if (!is_late(c, r) || ++late > MOST_NAMED) continue;
         const ls_stand *last = &c->peer[r].last;
+        if (last->exchange < c->common.exchange) last = &c->common;
         const char *comma = named++ ? ";" : "";
         if (last->exchange)
             used += snprintf(text + used, sizeof text - (size_t)used,

@@ -41,8 +41,10 @@ ls_status ls_comm_end(ls_ctx *ctx, bool ok)
 {
     ls_comm *c = ctx->comm;
     ls_status status = LS_OK;
-    if (ok) c->exchange++;
-    else status = c->count == 1 ? ls_comm_agree(ctx) : ls_comm_meet(ctx, LS_LEAVING);
+    if (ok) {
+        c->common = ls_comm_stand(ctx);
+        c->exchange++;
+    } else status = c->count == 1 ? ls_comm_agree(ctx) : ls_comm_meet(ctx, LS_LEAVING);
     ls_arena_reset(&c->arena); /* nothing is sent from it any more */
     return status;
 }

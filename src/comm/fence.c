@@ -189,7 +189,8 @@ ls_status ls_comm_meet(ls_ctx *ctx, ls_word_kind kind)
     tell_arrival(ctx, kind);
     ls_comm_wait(ctx, test_arrived, c, false);
     ls_status status = verdict(ctx);
-    if (status) {
+    if (!status) c->common = c->peer[c->rank].word[c->fence & 1].at;
+    else {
         ls_comm_drain(ctx);
         c->calls = 0;
         for (int r = 0; r < c->count; r++) {

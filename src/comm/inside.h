@@ -65,6 +65,7 @@ typedef struct ls_comm {
     bool        ends_mpi;
     MPI_Comm    data, control;
     uint64_t    exchange; /* this one, or the next */
+    ls_stand    common;   /* the last one that ended: all ranks were there */
     uint64_t    fence;    /* the next */
     uint64_t    calls;    /* the most of any rank when a failure was agreed on */
     bool        meeting, posted;

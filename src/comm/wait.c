@@ -16,7 +16,7 @@
 #define SLEEP_AFTER_S   5e-3 /* from then on a fiftieth of the time waited, at most */
 #define LONGEST_SLEEP_S 1e-3
 #define HERE_AFTER_S    1.0 /* or a quarter of the deadline */
-#define GRACE_S         0.5 /* for a lower rank, which says it first */
+#define GRACE_S         1.0 /* for a lower rank, which says it first */
 
 bool ls_comm_ok(ls_ctx *ctx, int code, const char *what)
 {
