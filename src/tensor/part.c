@@ -22,3 +22,9 @@ int ls_part_pieces(const ls_ctx *ctx, int64_t rows, ls_range piece[LS_MAX_PIECES
     int64_t leaves = ls_leaf_count(rows, ctx->opts.leaf_rows);
     return ls_leaf_pieces(leaves, ls_part_leaves(ctx, rows), piece);
 }
+
+int64_t ls_part_idle(const ls_ctx *ctx, int64_t rows)
+{
+    int64_t leaves = ls_leaf_count(rows, ctx->opts.leaf_rows);
+    return ctx->place.count > leaves ? ctx->place.count - leaves : 0;
+}

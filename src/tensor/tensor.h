@@ -71,6 +71,7 @@ double ls_element(const ls_tensor *t, int64_t i); /* element i held here, as dou
 ls_range ls_part_leaves(const ls_ctx *ctx, int64_t rows); /* this rank's, of a batch */
 ls_range ls_part_rows(const ls_ctx *ctx, int64_t rows);
 int      ls_part_pieces(const ls_ctx *ctx, int64_t rows, ls_range piece[LS_MAX_PIECES]); /* in leaves */
+int64_t  ls_part_idle(const ls_ctx *ctx, int64_t rows); /* ranks that get no leaf of a batch */
 
 /* ---- slabs: parameters of one optimizer in flat blocks ------------------------------------------
  * Moves the values and gradients of whole parameters into one block each, in order, so that an

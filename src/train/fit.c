@@ -6,6 +6,7 @@
  */
 #include "train/train.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- progress -------------------------------------------------------------------------------- */
@@ -133,6 +134,20 @@ static void run_epoch(fit *f)
     if (!f->ctx->failure.status) after_epoch(f);
 }
 
+/* Ranks that have nothing to do are no error, but worth a word. */
+static void warn_of_idle_ranks(ls_ctx *ctx, const ls_run *run)
+{
+    int64_t rows = ls_dataset_rows(ls_loader_dataset(run->data));
+    int64_t batch = ls_loader_options(run->data)->batch_size,
+            idle = ls_part_idle(ctx, batch < rows ? batch : rows);
+    if (idle && ctx->is_root && !ctx->failure.status)
+        fprintf(stderr,
+                "lockstep: %lld ranks idle: a batch of %lld rows has fewer leaves of %lld rows "
+                "than there are "
+                "ranks; larger batches, smaller leaves or fewer ranks help\n",
+                (long long)idle, (long long)batch, (long long)ctx->opts.leaf_rows);
+}
+
 ls_status ls_fit(ls_ctx *ctx, const ls_run *run)
 {
     if (!ls_enter(ctx, "ls_fit") || check_run(ctx, run)) return ls_agree(ctx);
@@ -142,6 +157,7 @@ ls_status ls_fit(ls_ctx *ctx, const ls_run *run)
     if (ls_loader_epoch(run->data) >= run->epochs)
         ls_printf(ctx, "lockstep: %s is finished: %lld of %lld epochs are done\n", ls_run_name(run),
                   (long long)ls_loader_epoch(run->data), (long long)run->epochs);
+    else warn_of_idle_ranks(ctx, run);
     ls_report_open(ctx, run);
     while (ls_loader_epoch(run->data) < run->epochs) run_epoch(&f);
     return ls_agree(ctx);
