@@ -21,7 +21,7 @@ INLINE void put(bool add, real *to, real value) { *to = add ? *to + value : valu
         }                                                                                            \
     } while (0)
 
-/* ---- two operands --------------------------------------------------------------------------------------------- */
+/* ---- two operands ---------------------------------------------------------------------------- */
 INLINE real binary1(ls_binary op, real a, real b)
 {
     switch (op) {
@@ -83,7 +83,7 @@ static void binary(ls_binary op, ls_shape shape, const void *a, const int64_t a_
     }
 }
 
-/* ---- powers ------------------------------------------------------------------------------------------------------ */
+/* ---- powers ---------------------------------------------------------------------------------- */
 #define EACH_Y(value)                                                                                \
     do {                                                                                             \
         EACH                                                                                         \
@@ -112,7 +112,7 @@ static void powers(real c, int64_t n, const real *x, real *y)
     }
 }
 
-/* ---- one operand ------------------------------------------------------------------------------------------------- */
+/* ---- one operand ----------------------------------------------------------------------------- */
 static void unary(ls_unary op, double constant, int64_t n, const void *x_, void *y_)
 {
     const real *x = x_, c = (real)constant;
@@ -166,7 +166,7 @@ static void unary_back(ls_unary op, double constant, int64_t n, const void *x_, 
     }
 }
 
-/* ---- small ones ---------------------------------------------------------------------------------------------------- */
+/* ---- small ones ------------------------------------------------------------------------------ */
 static void add(int64_t n, void *into, const void *x_)
 {
     const real *x = x_;
@@ -225,7 +225,7 @@ static void argmax(int64_t rows, int64_t n, const void *x_, int64_t *out)
     }
 }
 
-/* ---- optimizer ------------------------------------------------------------------------------------------------------- */
+/* ---- optimizer ------------------------------------------------------------------------------- */
 typedef struct sgd_setting { real minus_lr, momentum, fresh, decay; } sgd_setting;
 
 /* decays, moves, first, nesterov are constants where it is called; moves: there is momentum. */

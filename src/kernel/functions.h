@@ -34,7 +34,7 @@ INLINE double float64(uint64_t w)
     return u.x;
 }
 
-/* ---- exp ------------------------------------------------------------------------------------------------ */
+/* ---- exp ------------------------------------------------------------------------------------- */
 /* Adding 1.5 2^23 leaves the nearest integer in the last bits. The scale 2^n is two factors, so that
  * subnormal results are rounded once; n = half + rest - 254. */
 INLINE float exp32(float x)
@@ -86,7 +86,7 @@ INLINE double exp64(double x)
     return p * float64(half << 52) * float64(rest << 52);
 }
 
-/* ---- log ------------------------------------------------------------------------------------------------ */
+/* ---- log ------------------------------------------------------------------------------------- */
 INLINE float log32(float x)
 {
     const float inf = __builtin_inff();
@@ -142,7 +142,7 @@ INLINE double log64(double x)
     return x == 0.0 ? -inf : r;
 }
 
-/* ---- tanh ----------------------------------------------------------------------------------------------- */
+/* ---- tanh ------------------------------------------------------------------------------------ */
 INLINE float tanh32(float x)
 {
     uint32_t sign = bits32(x) & 0x80000000u;
@@ -180,7 +180,7 @@ INLINE double tanh64(double x)
     return float64(bits64(a < 0.625 ? small : large) | sign);
 }
 
-/* ---- pow ------------------------------------------------------------------------------------------------ */
+/* ---- pow ------------------------------------------------------------------------------------- */
 typedef struct pair { double high, low; } pair; /* their sum; |low| <= half an ulp of high */
 
 INLINE pair pair_sum(double a, double b) /* |a| >= |b|, or a == 0 */

@@ -103,7 +103,7 @@ INLINE void store_some(real *p, vec v, int64_t count)
     else for (int64_t i = 0; i < count; i++) p[i] = v[i];
 }
 
-/* ---- transposing: CROSS columns of LANES rows at a time ------------------------------------------------
+/* ---- transposing: CROSS columns of LANES rows at a time -----------------------------------------
  * out[t] lane i = from[i * ld + t], t < CROSS: as many reals as 16 bytes hold. */
 enum { CROSS = 16 / sizeof(real) };
 #if !defined(__SSE2__)

@@ -127,7 +127,7 @@ static real run_sum(int64_t n, term t, const real *x, const real *y)
 static double sum(int64_t n, const void *x) { return run_sum(n, TERM_X, x, x); }
 static double sum_square(int64_t n, const void *x, const void *y) { return run_sum(n, TERM_SQUARE, x, y); }
 
-/* ---- a run whose elements come one by one, or in lines ---------------------------------------------------- */
+/* ---- a run whose elements come one by one, or in lines --------------------------------------- */
 enum { STREAM = 16 * ROW };
 typedef struct stream {
     run     run;
@@ -157,7 +157,7 @@ INLINE real stream_end(stream *s)
     return run_end(&s->run, TERM_X, s->value + whole, s->value);
 }
 
-/* ---- runs side by side: each lane a column ------------------------------------------------------------------ */
+/* ---- runs side by side: each lane a column --------------------------------------------------- */
 /* Element r of the runs is row r of g, or of the rounded product g x. */
 typedef struct columns_of {
     const real *g, *x;   /* x: or NULL */
@@ -236,7 +236,7 @@ static void columns(int64_t rows, int64_t leaf_rows, int64_t n, const void *g, i
     }
 }
 
-/* ---- sum_to: the adjoint of broadcasting --------------------------------------------------------------------- */
+/* ---- sum_to: the adjoint of broadcasting ----------------------------------------------------- */
 /* One run: the elements of axes run from g and x on. */
 static real sum_run(const axes *run_axes, int64_t n, const real *g, const real *x)
 {
