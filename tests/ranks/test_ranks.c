@@ -60,7 +60,7 @@ Test(ranks, stopped_and_resumed, .timeout = 600)
     make_scores();
     must_run(train(1, "scores.yaml", "whole", "--train.epochs=4"));
     newest_digest("whole", whole);
-    for (int at = 1; at < 12; at++) { /* 3 steps an epoch */
+    for (int at = 1; at < 12; at += is_short() ? 4 : 1) { /* 3 steps an epoch */
         snprintf(stop, sizeof stop, "--stop-after=%d", at);
         spawned *s = mpi_run(1 + at % 4, tool("LS_TEST_LOCKSTEP"), "train", "scores.yaml",
                              "--checkpoint.dir=pieces", "--train.epochs=4", stop, NULL);
@@ -117,7 +117,7 @@ ParameterizedTest(const int *number, ranks, tutorial, .timeout = 300)
     const char *name = tutorials[*number];
     char *want = read_text(tool("LS_TEST_TUTORIALS_DATA"), name);
     static const int counts[] = { 1, 2, 3, 5 };
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i += is_short() ? 2 : 1) {
         spawned *s = mpi_run(counts[i], tool("LS_TEST_TUTORIALS"), name, "128", NULL);
         cr_assert(eq(int, s->code, 0), "%s", s->err);
         cr_assert(strcmp(s->out, want) == 0, "%s on %d ranks prints other digits", name, counts[i]);
@@ -130,7 +130,7 @@ ParameterizedTest(const int *number, ranks, tutorial, .timeout = 300)
 Test(ranks, tutorial_in_small_leaves, .timeout = 300)
 {
     static const char *const leaf_rows[] = { "1", "2", "3" };
-    for (int l = 0; l < 3; l++) {
+    for (int l = 0; l < (is_short() ? 1 : 3); l++) {
         spawned *first = mpi_run(1, tool("LS_TEST_TUTORIALS"), "linear_3_1", leaf_rows[l], NULL);
         for (int np = 2; np <= 5; np++) {
             spawned *s = mpi_run(np, tool("LS_TEST_TUTORIALS"), "linear_3_1", leaf_rows[l], NULL);
@@ -157,7 +157,7 @@ static void misuse(int np, const char *job, const char *failing, int code, const
 
 Test(ranks, misuse_is_named, .timeout = 600)
 {
-    for (int np = 2; np <= 4; np++) {
+    for (int np = is_short() ? 4 : 2; np <= 4; np++) {
         misuse(np, "root_only_backward", "0", 70, "every rank makes every call in the same order");
         misuse(np, "early_break", "0", 65, "rank 0 of");
         misuse(np, "early_break", "1", 65, "rank 1 of");
