@@ -4,7 +4,8 @@
  *   cr_assert_eq(s->code, 0, "%s", s->err);
  *   spawned_free(s);
  *
- * The program ends with the test, whatever happens. What it leaves on stdout and stderr is kept apart.
+ * The program ends with the test, whatever happens. What it writes to stdout and stderr is kept
+ * apart.
  */
 #pragma once
 

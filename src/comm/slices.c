@@ -15,7 +15,12 @@
 #include "comm/inside.h"
 #include <string.h>
 
-enum { MOST_BYTES = 512 << 10, LEAST_BYTES = 32 << 10, CACHE_BYTES = 1 << 20, LARGE_SPAN_PART = 4 };
+enum {
+    MOST_BYTES = 512 << 10, /* of a chunk */
+    LEAST_BYTES = 32 << 10,
+    CACHE_BYTES = 1 << 20,
+    LARGE_BYTES = 32 << 10 /* an array that is not packed */
+};
 
 typedef struct chunk {
     const ls_group *group;
@@ -68,10 +73,10 @@ static bool next_chunk(const slices *s, int owner, chunk *k)
     if (from >= end) return false;
     if (end > g->at + g->bytes) end = g->at + g->bytes;
     const ls_span *a = span_at(g, from);
-    int64_t to = a->at + a->bytes, most = from + s->chunk_bytes,
-            large = s->chunk_bytes / LARGE_SPAN_PART;
-    if (to - from < large)
-        for (const ls_span *b = a + 1; b < g->span + g->spans && b->bytes < large && to < most; b++)
+    int64_t to = a->at + a->bytes, most = from + s->chunk_bytes;
+    const ls_span *none = g->span + g->spans;
+    if (to - from < LARGE_BYTES)
+        for (const ls_span *b = a + 1; b < none && b->bytes < LARGE_BYTES && to < most; b++)
             to = b->at + b->bytes;
     if (to > most) to = most;
     if (to > end) to = end;
