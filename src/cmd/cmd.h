@@ -50,7 +50,7 @@ typedef struct ls_yaml {
     struct ls_yaml *first;  /* member of a list or map */
     struct ls_yaml *next;   /* member of the same */
 } ls_yaml;
-enum { LS_YAML_MAX_BYTES = 1 << 20, LS_YAML_MAX_DEPTH = 16, LS_YAML_MAX_VALUES = 10000 };
+enum { LS_YAML_MAX_BYTES = 1 << 20, LS_YAML_MAX_DEPTH = 16, LS_YAML_MAX_VALUES = 5000 };
 /* One document. Refused (CONFIG), with the place: bad syntax, a second document, anchors, aliases, tags,
  * keys that are no scalars or stand twice, and what exceeds the limits. Nothing at all is an empty map. */
 ls_status ls_yaml_parse(const char *from, const char *text, size_t bytes, ls_arena *a, ls_yaml **out,

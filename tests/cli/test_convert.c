@@ -440,7 +440,7 @@ Test(target, several_ranks_make_one_file)
     expect_table("a.h5", "/y", H5T_FLOAT, 4, 2, 0, VALUES(2, 4));
     write_text("a.csv", "1,2\n3,x\n");
     spawned *s = lockstep_on(3, "convert", "a.csv", "b.h5");
-    cr_expect_eq(s->code, 65, "%s", s->err);
+    cr_expect_eq(s->code, 65, "exit code %d after %.0f s: %s", s->code, s->seconds, s->err);
     cr_expect_eq(count_of("a.csv: line 2, column 2: \"x\" is not a number\n", s->err), 1, "%s",
                  s->err);
     spawned_free(s);
