@@ -4,8 +4,8 @@
  * array. put(add, ...) stores or adds.
  */
 #pragma once
+#include "kernel/axes.h"
 #include "kernel/functions.h"
-#include "kernel/sum.h"
 
 INLINE void put(bool add, real *to, real value) { *to = add ? *to + value : value; }
 

@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "kernel/element.h"
+#include "kernel/sum.h"
 
 static void square_back(int64_t n, double scale, const void *x_, const void *y_, void *dx_, bool add)
 {
@@ -18,8 +19,14 @@ enum { PART = 1024 }; /* a multiple of ROW */
 /* The largest, NaN left out; -inf if there is none. */
 static real row_max(int64_t classes, const real *x)
 {
-    real max = -(real)__builtin_inf();
-    for (int64_t j = 0; j < classes; j++) max = x[j] > max ? x[j] : max;
+    real    max = -(real)__builtin_inf();
+    int64_t j = 0;
+    if (classes >= LANES) {
+        vec all = splat(max);
+        for (; j + LANES <= classes; j += LANES) all = larger(load(x + j), all);
+        for (int l = 0; l < LANES; l++) max = all[l] > max ? all[l] : max;
+    }
+    for (; j < classes; j++) max = x[j] > max ? x[j] : max;
     return max;
 }
 

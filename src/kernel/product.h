@@ -11,7 +11,7 @@ enum {
     SHORT = 8,                           /* shorter ones are rounded apart: part of the rule */
     WIDTH = VECS * LANES,                /* columns of a panel */
     CHUNK = 384,                         /* rows whose sums are under way in inner */
-    OUTER_ROWS = 132, OUTER_COLUMNS = 1024,
+    REGION_ROWS = 132, REGION_COLUMNS = 256,
     KEPT = 512 * 1024 / (int)sizeof(real), /* reals of subtrees that outer keeps */
 };
 
@@ -171,12 +171,13 @@ typedef struct region { int64_t span_rows, rows, columns; int log, depth; } regi
 
 static region region_of(int64_t rows, int64_t leaf_rows)
 {
-    region r = { leaf_rows > SPAN ? SPAN : leaf_rows, OUTER_ROWS, OUTER_COLUMNS, 0, 0 };
+    region r = { leaf_rows > SPAN ? SPAN : leaf_rows, INT64_MAX / 2, REGION_COLUMNS, 0, 0 };
     for (; leaf_rows << (r.log + 1) <= SPAN; r.span_rows *= 2) r.log++;
     if (rows <= r.span_rows) return r;
     const int64_t leaves = (rows + leaf_rows - 1) / leaf_rows, spans = ((leaves - 1) >> r.log) + 1;
     r.depth = spans > 1 ? 65 - __builtin_clzll((uint64_t)spans - 1) : 1;
-    r.columns = least(r.columns, KEPT / (r.depth * r.rows) / WIDTH * WIDTH);
+    r.rows = REGION_ROWS;
+    r.columns = least(REGION_COLUMNS, KEPT / (r.depth * r.rows) / WIDTH * WIDTH);
     return r;
 }
 
@@ -191,41 +192,59 @@ static void outer_edge(const tile *t, const span *s, const real *g, int64_t ldg,
             finish(load(edge + i * width + v), NULL, c + i * ldc + v, least(across - v, LANES), add);
 }
 
-/* g's columns by tiles: [tile][row][TILE_ROWS]. */
-static void pack_tiles(int64_t rows, int64_t m, const real *g, int64_t ldg, real *packed)
+/* rows rows of columns of a matrix, by groups of width columns: packed[group][row][width]. Rows are read
+ * from one end to the other; what a store spills is written later, or room to spare. */
+static void pack_groups(int64_t rows, int64_t columns, const real *from, int64_t ld, int width, int64_t group,
+                        real *packed)
 {
-    for (int64_t r = 0; r < rows; r++, g += ldg)
-        for (int64_t i = 0; i < m; i += TILE_ROWS)
-            for (int64_t q = 0; q < TILE_ROWS && i + q < m; q++)
-                packed[(i * rows) + r * TILE_ROWS + q] = g[i + q];
+    for (int64_t r = 0; r < rows; r++, from += ld, packed += width)
+        for (int64_t j = 0; j < columns; j += width)
+            for (int64_t v = 0; v < width && j + v < columns; v += LANES)
+                store(packed + j / width * group + v, load_some(from + j + v, least(columns - j - v, LANES)));
+}
+
+/* Factors of a span: at, with ld from row to row; group: from one tile's or panel's columns to the next. */
+typedef struct factors { const real *at; int64_t ld, group; } factors;
+
+/* All tiles of c [m, n], which is at most a region; m <= REGION_ROWS. */
+static void outer_tiles(const span *s, int64_t m, int64_t n, factors g, factors x, real *kept, int depth, real *c,
+                        int64_t ldc, bool add)
+{
+    for (int64_t j = 0; j < n; j += WIDTH) {
+        const int64_t across = least(n - j, WIDTH);
+        const int     vecs = vecs_for(across), width = vecs * LANES;
+        const real   *b = x.at + j / WIDTH * x.group;
+        const tile   *t = tiles[vecs - 1];
+        for (int64_t i = 0; i < m; i += t->rows) {
+            while (t->rows > m - i) t++;
+            const real *a = g.at + i / TILE_ROWS * g.group + i % TILE_ROWS;
+            real       *k = kept + (j * m + i * width) * depth, *to = c + i * ldc + j;
+            if (across < width) outer_edge(t, s, a, g.ld, b, x.ld, width, k, to, ldc, across, add);
+            else t->outer(s, a, g.ld, b, x.ld, k, to, ldc, add);
+        }
+    }
 }
 
 /* A span of a region: g, x and c begin at its row and place. */
 static void outer_span(const span *s, int64_t m, int64_t n, const real *g, int64_t ldg, const real *x, int64_t ldx,
                        real *kept, int depth, real *c, int64_t ldc, bool add)
 {
+    enum { LEFT = SPAN * TILE_ROWS + LANES, RIGHT = SPAN * WIDTH };
     const int64_t rows = s->to - s->from;
-    real          panel[SPAN * WIDTH], tile_factors[SPAN * OUTER_ROWS];
-    const bool    packs_g = n > 4 * WIDTH, packs_x = m > 2 * TILE_ROWS;
-    if (packs_g) pack_tiles(rows, m, g, ldg, tile_factors);
-    for (int64_t j = 0; j < n; j += WIDTH) {
-        const int64_t across = least(n - j, WIDTH);
-        const int     vecs = vecs_for(across), width = vecs * LANES;
-        const real   *right = x + j;
-        int64_t       ld = ldx;
-        if (packs_x || across < width) {
-            pack_rows((operand){ right, 1, ldx }, across, rows, width, panel);
-            right = panel;
-            ld = width;
+    real          left[REGION_ROWS / TILE_ROWS * LEFT], right[REGION_COLUMNS / WIDTH * RIGHT];
+    factors       x_factors = { x, ldx, WIDTH };
+    if (m > 2 * TILE_ROWS || n % LANES) {
+        pack_groups(rows, n, x, ldx, WIDTH, RIGHT, right);
+        x_factors = (factors){ right, WIDTH, RIGHT };
+    }
+    for (int64_t i = 0; i < m; i += REGION_ROWS) {
+        const int64_t here = least(m - i, REGION_ROWS);
+        factors       g_factors = { g + i, ldg, TILE_ROWS };
+        if (n > 4 * WIDTH) {
+            pack_groups(rows, here, g + i, ldg, TILE_ROWS, LEFT, left);
+            g_factors = (factors){ left, TILE_ROWS, LEFT };
         }
-        const tile *t = tiles[vecs - 1];
-        for (int64_t i = 0; i < m; i += t->rows) {
-            while (t->rows > m - i) t++;
-            const real *left = packs_g ? tile_factors + i / TILE_ROWS * TILE_ROWS * rows + i % TILE_ROWS : g + i;
-            real       *k = kept + (j * m + i * width) * depth, *to = c + i * ldc + j;
-            if (across < width) outer_edge(t, s, left, packs_g ? TILE_ROWS : ldg, right, ld, width, k, to, ldc, across, add);
-            else t->outer(s, left, packs_g ? TILE_ROWS : ldg, right, ld, k, to, ldc, add);
-        }
+        outer_tiles(s, here, n, g_factors, x_factors, kept, depth, c + i * ldc, ldc, add);
     }
 }
 

@@ -66,31 +66,51 @@ INLINE word bits_of(real x)
     return u.w;
 }
 
+/* INTRINSIC(op): the instruction set's name for op on a vec, where it has one. */
+#define PASTE(a, b, c) PASTE_OF(a, b, c)
+#define PASTE_OF(a, b, c) a##b##c
+#if LS_REAL_BITS == 32
+#define PACKED _ps
+#else
+#define PACKED _pd
+#endif
+#if VEC_BYTES == 64
+#define INTRINSIC(op) PASTE(_mm512_, op, PACKED)
+#elif VEC_BYTES == 32
+#define INTRINSIC(op) PASTE(_mm256_, op, PACKED)
+#elif defined(__SSE2__)
+#define INTRINSIC(op) PASTE(_mm_, op, PACKED)
+#endif
+
 /* a b + c, rounded once */
 INLINE vec fused(vec a, vec b, vec c)
 {
-#if defined(__AVX512F__) && LS_REAL_BITS == 32
-    return (vec)_mm512_fmadd_ps(a, b, c);
-#elif defined(__AVX512F__)
-    return (vec)_mm512_fmadd_pd(a, b, c);
-#elif defined(__FMA__) && LS_REAL_BITS == 32
-    return (vec)_mm256_fmadd_ps(a, b, c);
-#elif defined(__FMA__)
-    return (vec)_mm256_fmadd_pd(a, b, c);
+#if defined(__FMA__)
+    return (vec)INTRINSIC(fmadd)(a, b, c);
 #else
     for (int i = 0; i < LANES; i++) c[i] = fused1(a[i], b[i], c[i]);
     return c;
 #endif
 }
 
+/* a > b ? a : b */
+INLINE vec larger(vec a, vec b)
+{
+#if defined(INTRINSIC)
+    return (vec)INTRINSIC(max)(a, b);
+#else
+    for (int i = 0; i < LANES; i++) b[i] = a[i] > b[i] ? a[i] : b[i];
+    return b;
+#endif
+}
+
 /* The first count lanes, 0 <= count <= LANES; the others are 0. */
 INLINE vec load_some(const real *p, int64_t count)
 {
-#if defined(__AVX512F__) && LS_REAL_BITS == 32
-    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
-#elif defined(__AVX512F__)
-    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1), p);
+#if VEC_BYTES == 64
+    return (vec)INTRINSIC(maskz_loadu)((uint16_t)((1u << count) - 1), p);
 #else
+    if (count == LANES) return load(p);
     vec v = { 0 };
     for (int64_t i = 0; i < count; i++) v[i] = p[i];
     return v;

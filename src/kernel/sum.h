@@ -11,7 +11,6 @@
  * A shorter run is the same with one lane: rows of 4, what is left added to the first sum.
  */
 #pragma once
-#include "kernel/axes.h"
 #include "kernel/real.h"
 
 enum { ROW = 32, LEVELS = 4 };
@@ -117,10 +116,10 @@ INLINE real run_end(run *s, term t, const real *x, const real *y)
 
 static real run_sum(int64_t n, term t, const real *x, const real *y)
 {
-    run s;
+    run           s;
+    const int64_t whole = n - n % ROW;
     run_begin(&s, n);
     run_rows(&s, n / ROW, t, x, y);
-    int64_t whole = n - n % ROW;
     return run_end(&s, t, x + whole, t == TERM_SQUARE ? y + whole : y);
 }
 
@@ -158,62 +157,91 @@ INLINE real stream_end(stream *s)
 }
 
 /* ---- runs side by side: each lane a column --------------------------------------------------- */
-/* Element r of the runs is row r of g, or of the rounded product g x. */
+/* Element r of the runs is row r of g, or of the rounded product g x; x may have one column for all. */
+typedef enum factor { FACTOR_NONE, FACTOR_ROW, FACTOR_SPREAD } factor;
 typedef struct columns_of {
-    const real *g, *x;   /* x: or NULL */
+    const real *g, *x;
     int64_t     ldg, ldx;
-    bool        x_spread; /* x has one column for all */
-    int64_t     lanes;    /* that are used */
+    factor      factor;
+    int64_t     lanes; /* that are used */
 } columns_of;
 
-INLINE vec column_term(const columns_of *c, int64_t r)
+INLINE vec lanes_of(const real *p, int64_t lanes, bool all) { return all ? load(p) : load_some(p, lanes); }
+
+INLINE vec column_term(const columns_of *c, factor f, bool all, int64_t r)
 {
-    const real *g = c->g + r * c->ldg;
-    vec         v = c->lanes == LANES ? load(g) : load_some(g, c->lanes);
-    if (c->x) {
-        const real *x = c->x + r * c->ldx;
-        v = v * (c->x_spread ? splat(*x) : c->lanes == LANES ? load(x) : load_some(x, c->lanes));
-    }
+    vec v = lanes_of(c->g + r * c->ldg, c->lanes, all);
+    if (f == FACTOR_ROW) v = v * lanes_of(c->x + r * c->ldx, c->lanes, all);
+    if (f == FACTOR_SPREAD) v = v * splat(c->x[r * c->ldx]);
     return v;
 }
 
-/* The sum of rows first, first + every, ... (count of them) with the cascade. */
-INLINE vec column_chain(const columns_of *c, int64_t first, int64_t every, int64_t count)
+/* sum[v] = the sum of rows first + v * lanes, every 4 * lanes rows, for v < 4, with the cascade. */
+INLINE void column_chains(const columns_of *c, factor f, bool all, int64_t first, int lanes, int64_t rows,
+                          vec sum[4])
 {
-    vec     level[LEVELS] = { { 0 } };
-    int64_t step = step_of(count), r = 0;
-    while (step && r + step <= count) {
-        for (int64_t end = r + step; r < end; r++) level[0] = level[0] + column_term(c, first + r * every);
-        int fold = folds(r, step);
-        for (int l = 1; l <= fold; l++) {
-            level[l] = level[l] + level[l - 1];
-            level[l - 1] = (vec){ 0 };
+    vec           level[LEVELS][4] = { { { 0 } } };
+    const int64_t step = step_of(rows);
+    for (int64_t r = 0; r < rows;) {
+        const int64_t end = step && r + step <= rows ? r + step : rows;
+        for (int v = 0; v < 4; v++) sum[v] = level[0][v];
+        for (; r < end; r++) {
+            UNROLL
+            for (int v = 0; v < 4; v++)
+                sum[v] = sum[v] + column_term(c, f, all, first + (r * 4 + v) * lanes);
         }
+        for (int v = 0; v < 4; v++) level[0][v] = sum[v];
+        const int fold = step && r % step == 0 ? folds(r, step) : 0;
+        for (int l = 1; l <= fold; l++)
+            for (int v = 0; v < 4; v++) {
+                level[l][v] = level[l][v] + level[l - 1][v];
+                level[l - 1][v] = (vec){ 0 };
+            }
     }
-    for (; r < count; r++) level[0] = level[0] + column_term(c, first + r * every);
-    for (int l = 1; step && l < LEVELS; l++) level[0] = level[0] + level[l];
-    return level[0];
+    for (int v = 0; v < 4; v++) {
+        sum[v] = level[0][v];
+        for (int l = 1; step && l < LEVELS; l++) sum[v] = sum[v] + level[l][v];
+    }
+}
+
+INLINE vec column_sum_of(const columns_of *c, factor f, bool all, int64_t from, int64_t n)
+{
+    const int     w = n < 8 ? 1 : 8;
+    const int64_t rows = n / (4 * w), vectors = n / w;
+    vec           total = { 0 };
+    for (int64_t i = vectors * w; i < n; i++) total = total + column_term(c, f, all, from + i);
+    for (int l = 0; l < w; l++) {
+        vec sum[4] = { { 0 } };
+        if (rows < 16)
+            for (int64_t r = 0; r < rows; r++) {
+                UNROLL
+                for (int v = 0; v < 4; v++)
+                    sum[v] = sum[v] + column_term(c, f, all, from + l + (r * 4 + v) * w);
+            }
+        else column_chains(c, f, all, from + l, w, rows, sum);
+        for (int64_t v = rows * 4; v < vectors; v++)
+            sum[0] = sum[0] + column_term(c, f, all, from + v * w + l);
+        sum[0] = sum[0] + sum[1] + sum[2] + sum[3];
+        total = w == 1 ? sum[0] : total + sum[0];
+    }
+    return total;
 }
 
 /* Rule sum on rows from .. from + n of every lane. */
 static vec column_sum(const columns_of *c, int64_t from, int64_t n)
 {
-    const int     w = n < 8 ? 1 : 8;
-    const int64_t whole = n / (4 * w), vectors = n / w;
-    vec           total = { 0 };
-    for (int64_t i = vectors * w; i < n; i++) total = total + column_term(c, from + i);
-    for (int l = 0; l < w; l++) {
-        vec sum = column_chain(c, from + l, 4 * w, whole);
-        for (int64_t v = whole * 4; v < vectors; v++) sum = sum + column_term(c, from + v * w + l);
-        for (int v = 1; v < 4; v++) sum = sum + column_chain(c, from + v * w + l, 4 * w, whole);
-        total = w == 1 ? sum : total + sum;
+    if (c->lanes < LANES) return column_sum_of(c, c->factor, false, from, n);
+    switch (c->factor) {
+    case FACTOR_NONE: return column_sum_of(c, FACTOR_NONE, true, from, n);
+    case FACTOR_ROW: return column_sum_of(c, FACTOR_ROW, true, from, n);
+    case FACTOR_SPREAD: break;
     }
-    return total;
+    return column_sum_of(c, FACTOR_SPREAD, true, from, n);
 }
 
 INLINE void store_sum(real *out, vec sum, int64_t lanes, bool add)
 {
-    if (add) sum = (lanes == LANES ? load(out) : load_some(out, lanes)) + sum;
+    if (add) sum = lanes_of(out, lanes, lanes == LANES) + sum;
     store_some(out, sum, lanes);
 }
 
@@ -221,7 +249,7 @@ static void columns(int64_t rows, int64_t leaf_rows, int64_t n, const void *g, i
 {
     if (leaf_rows == 0 || leaf_rows > rows) leaf_rows = rows > 0 ? rows : 1;
     for (int64_t j = 0; j < n; j += LANES) {
-        columns_of c = { (const real *)g + j, NULL, ldg, 0, false, n - j < LANES ? n - j : LANES };
+        columns_of c = { (const real *)g + j, NULL, ldg, 0, FACTOR_NONE, n - j < LANES ? n - j : LANES };
         /* Finished subtrees, one for each bit of the leaf's number that is set (see tile.h). */
         vec     stack[64] = { { 0 } };
         int     top = 0;
@@ -233,74 +261,5 @@ static void columns(int64_t rows, int64_t leaf_rows, int64_t n, const void *g, i
         }
         for (; top > 1; top--) stack[top - 2] = stack[top - 2] + stack[top - 1];
         store_sum((real *)out + j, stack[0], c.lanes, add);
-    }
-}
-
-/* ---- sum_to: the adjoint of broadcasting ----------------------------------------------------- */
-/* One run: the elements of axes run from g and x on. */
-static real sum_run(const axes *run_axes, int64_t n, const real *g, const real *x)
-{
-    const axis line = run_axes->count ? run_axes->at[run_axes->count - 1] : (axis){ 1, 1, 1 };
-    if (!x && run_axes->count <= 1 && line.first == 1) return run_sum(n, TERM_X, g, g);
-    stream s;
-    stream_begin(&s, n);
-    for (int64_t done = 0, lines = 0; done < n; done += line.count, lines++) {
-        int64_t at_g, at_x;
-        axes_find(run_axes, run_axes->count - 1, lines, &at_g, &at_x);
-        for (int64_t i = 0, now; i < line.count; i += now) {
-            real *to = stream_place(&s);
-            now = stream_room(&s) < line.count - i ? stream_room(&s) : line.count - i;
-            const real *from = g + at_g + i * line.first, *by = x ? x + at_x + i * line.second : NULL;
-            if (by && line.first == 1 && line.second == 1) {
-                for (int64_t e = 0; e < now; e++) to[e] = from[e] * by[e];
-            } else if (by && line.first == 1 && line.second == 0) {
-                for (int64_t e = 0; e < now; e++) to[e] = from[e] * by[0];
-            } else if (by) {
-                for (int64_t e = 0; e < now; e++) to[e] = from[e * line.first] * by[e * line.second];
-            } else {
-                for (int64_t e = 0; e < now; e++) to[e] = from[e * line.first];
-            }
-            stream_added(&s, now);
-        }
-    }
-    return stream_end(&s);
-}
-
-static void sum_to(ls_shape from, const void *g_, const void *x_, const int64_t x_stride[LS_MAX_NDIM],
-                   ls_shape to, void *out_, bool add)
-{
-    const real *g = g_, *x = x_;
-    real       *out = out_;
-    axes        kept = { 0 }, summed = { 0 };
-    int64_t     g_stride[LS_MAX_NDIM], size = 1, stride = 1;
-    for (int d = from.ndim - 1; d >= 0; d--) g_stride[d] = stride, stride *= from.dim[d];
-    for (int d = 0; d < from.ndim; d++) {
-        int  e = d - (from.ndim - to.ndim);
-        axis a = { from.dim[d], g_stride[d], x ? x_stride[d] : 0 };
-        bool is_kept = e >= 0 && to.dim[e] == from.dim[d];
-        if (is_kept) size *= a.count;
-        axes_add(is_kept ? &kept : &summed, a);
-    }
-    int64_t n = axes_size(&summed);
-    /* Runs side by side: the last axis stays and one axis, or none, is summed. */
-    const axis *last = kept.count ? &kept.at[kept.count - 1] : NULL;
-    if (last && last->first == 1 && last->second <= 1 && summed.count <= 1) {
-        for (int64_t o = 0; o < size; o += last->count) {
-            int64_t at_g, at_x;
-            axes_find(&kept, kept.count - 1, o / last->count, &at_g, &at_x);
-            for (int64_t j = 0; j < last->count; j += LANES) {
-                columns_of c = { g + at_g + j, x ? x + at_x + j * last->second : NULL, 0, 0, last->second == 0,
-                                 last->count - j < LANES ? last->count - j : LANES };
-                if (summed.count) c.ldg = summed.at[0].first, c.ldx = summed.at[0].second;
-                store_sum(out + o + j, column_sum(&c, 0, n), c.lanes, add);
-            }
-        }
-        return;
-    }
-    for (int64_t o = 0; o < size; o++) {
-        int64_t at_g, at_x;
-        axes_find(&kept, kept.count, o, &at_g, &at_x);
-        real sum = sum_run(&summed, n, g + at_g, x ? x + at_x : NULL);
-        out[o] = add ? out[o] + sum : sum;
     }
 }

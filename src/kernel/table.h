@@ -2,6 +2,7 @@
 #pragma once
 #include "kernel/product.h"
 #include "kernel/loss.h"
+#include "kernel/sum_to.h"
 #include "kernel/tables.h"
 
 #if LS_REAL_BITS == 32
