@@ -113,11 +113,11 @@ static void check_late(const char *where, int np, const char *seen, const char *
 {
     spawned *s = mpi_run(np, worker(), "late", where, NULL);
     char late[128];
-    snprintf(late, sizeof late, " s in ls_fit_step() (call 411) for rank 1, last seen in %s\n",
-             seen);
+    snprintf(late, sizeof late, " for rank 1, last seen in %s\n", seen);
     cr_assert_eq(s->code, 71, "%s: exit code %d\n%s", where, s->code, s->err);
     cr_assert_lt(s->seconds, 50, "%g s", s->seconds);
-    cr_assert(count_of(late, s->err), "%s", s->err);
+    cr_assert(count_of(" s in ls_fit_step() (call 411) for rank 1", s->err), "%s", s->err);
+    /* On a busy machine others say it too before MPI_Abort reaches them, from where they are. */
     cr_assert_eq(count_of(late, s->err), count_of("waited ", s->err), "%s", s->err);
     cr_assert_eq(count_of("row 77", s->err) > 0, cause != NULL, "%s", s->err);
     cr_assert(!cause || count_of(cause, s->err), "%s", s->err);
