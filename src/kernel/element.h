@@ -174,6 +174,13 @@ static void add(int64_t n, void *into, const void *x_)
     EACH_Y(y[i] + x[i]);
 }
 
+static void add_of(int64_t n, const void *a_, const void *b_, void *out)
+{
+    const real *a = a_, *b = b_;
+    real       *y = out;
+    EACH_Y(a[i] + b[i]);
+}
+
 static void axpy(int64_t n, double a, const void *x_, void *y_)
 {
     const real *x = x_, factor = (real)a;

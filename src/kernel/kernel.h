@@ -60,6 +60,7 @@ typedef struct ls_kernel {
     void (*unary_back)(ls_unary op, double c, int64_t n, const void *x, const void *y, const void *g, void *dx,
                        bool add);
     void (*add)(int64_t n, void *into, const void *x);                 /* into += x */
+    void (*add_of)(int64_t n, const void *a, const void *b, void *out); /* out = a + b; out may be a or b */
     void (*axpy)(int64_t n, double a, const void *x, void *y);         /* y = f(x, a, y), a rounded to the type first */
     void (*fill)(int64_t n, double value, void *out);
     void (*from_double)(int64_t n, const double *x, void *out);

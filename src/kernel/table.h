@@ -29,6 +29,7 @@ const ls_kernel LS_KERNEL_TABLE(TYPE, LS_ISA) = {
     .unary = unary,
     .unary_back = unary_back,
     .add = add,
+    .add_of = add_of,
     .axpy = axpy,
     .fill = fill,
     .from_double = from_double,

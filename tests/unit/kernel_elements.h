@@ -198,6 +198,26 @@ Test(kernel, unary_back_multiplies_the_slope)
 }
 
 /* ---- small ones, losses, SGD ------------------------------------------------------------- */
+Test(kernel, add_of_adds_in_either_place)
+{
+    EACH_TABLE(k)
+    for (int in_place = 0; in_place < 3; in_place++) {
+        const ls_dtype t = k->dtype;
+        enum { N = 2100 };
+        uint64_t s = 8;
+        double *a = numbers(t, N, &s), *b = numbers(t, N, &s);
+        void *ta = typed(t, N, a), *tb = typed(t, N, b), *tc = typed(t, N, b);
+        void *out = in_place == 0 ? tc : in_place == 1 ? ta : tb;
+        const double beyond = at(t, out, N - 1);
+        k->add_of(0, ta, tb, out);
+        k->add_of(N - 1, ta, tb, out);
+        for (int i = 0; i < N - 1; i++)
+            cr_assert(same(at(t, out, i), plus(t, a[i], b[i])), "%s %d: at %d", k->isa, t, i);
+        cr_assert(same(at(t, out, N - 1), beyond));
+        free(a), free(b), free(ta), free(tb), free(tc);
+    }
+}
+
 Test(kernel, small_ones)
 {
     EACH_TABLE(k)
