@@ -94,6 +94,18 @@ typedef struct ls_row_sum {
     void    *root;  /* may be piece[0] */
 } ls_row_sum;
 
+/* Gets elements from <= i < to of sums[sum]'s root, which begin at value. */
+typedef void ls_slice_done(void *of, int64_t sum, ls_range elements, const void *value);
+
+/* An update that train offers to a backward, to be made while gradients are reduced. */
+typedef struct ls_update {
+    void (*slice)(void *of, struct ls_tensor *param, ls_range elements, const void *grad);
+    void  *of;
+    bool   common;  /* what slice() writes is common memory, all of it */
+    bool   made;
+    double begin_s; /* when the reduction began */
+} ls_update;
+
 /* ---- links: what train connects, so that no floor calls sideways or upwards ---------------------
  * All are collective but post. Each returns the status that all ranks agree on. With a failure in
  * the context that is not agreed yet, each goes to the fence instead. */
@@ -103,8 +115,23 @@ typedef struct ls_links {
     ls_status (*any)(ls_ctx *ctx, uint64_t mine, uint64_t *all); /* bits or-ed over the ranks */
     ls_status (*broadcast)(ls_ctx *ctx, void *data, size_t bytes); /* from the root */
     ls_status (*sums)(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
+    /* As sums, for roots that are read once: done() gets each of their elements, on one rank if
+     * common (see shared_new), else on all. Roots are undefined afterwards. */
+    ls_status (*update)(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bool common, ls_slice_done *done,
+                        void *of);
     /* Every rank's rows of a part, to all ranks: own, of this rank, to all, [rows, row_bytes]. */
     ls_status (*gather)(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void *own, void *all);
+    /* Zeroed memory that the ranks of a node see, so that it can be reduced where it lies: one block
+     * a rank, or, common, a single one for all, which is written by update() alone once ranks
+     * compute. Where there is none it is this rank's own. Not agreed in itself: NULL, with the
+     * context failed, without memory. */
+    void *(*shared_new)(ls_ctx *ctx, size_t bytes, bool common, const char *what);
+    /* The others are local. */
+    void (*shared_free)(ls_ctx *ctx, void *p);
+    bool (*is_common)(const ls_ctx *ctx, const void *p);
+    /* Every rank goes on with common blocks of its own, at the same addresses: before a program writes
+     * to them, which every rank does at the same call. */
+    void (*leave_common)(ls_ctx *ctx);
 } ls_links;
 
 /* ---- context --------------------------------------------------------------------------------- */
@@ -133,6 +160,7 @@ struct ls_ctx {
     struct ls_comm         *comm;
     struct ls_tape         *tape;
     struct ls_heads        *heads; /* of tensors in a step */
+    ls_update              *update; /* offered to the next backward, or NULL */
     /* filled by comm */
     struct ls_place { int rank, count; } place; /* read by tensor/part.c alone */
     char who[32];                               /* "rank 3 of 4" */

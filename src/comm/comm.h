@@ -5,7 +5,8 @@
  *   fence.c      posting an error, the fence              plan.c     who holds which pieces
  *   abort.c      the one MPI_Abort                        blocks.c   what is small, to all ranks
  *   exchange.c   how every exchange begins and ends       slices.c   what is large, by slices
- *   message.c    data messages
+ *   message.c    data messages                            window.c   memory that a node's ranks see
+ *                                                         board.c    exchanges through it
  *
  * Every message carries a stamp: number and name of the public call it belongs to, and the size of
  * what is exchanged; a rank that stands elsewhere is named (NOT_SAME) instead of pairing its data
@@ -28,6 +29,13 @@ ls_status ls_comm_agree(ls_ctx *ctx);
 ls_status ls_comm_any(ls_ctx *ctx, uint64_t mine, uint64_t *all);
 ls_status ls_comm_broadcast(ls_ctx *ctx, void *data, size_t bytes);
 ls_status ls_comm_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
+ls_status ls_comm_update(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bool common, ls_slice_done *done,
+                         void *of);
 ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void *own, void *all);
+
+void *ls_comm_shared_new(ls_ctx *ctx, size_t bytes, bool common, const char *what);
+void  ls_comm_shared_free(ls_ctx *ctx, void *p);
+bool  ls_comm_is_common(const ls_ctx *ctx, const void *p);
+void  ls_comm_leave_common(ls_ctx *ctx);
 
 const char *ls_comm_version(void); /* "Open MPI 4.1.4" */

@@ -1,4 +1,5 @@
-/* gather.c -- bits of all ranks or-ed, the root's bytes to all, and the rows of a part to all.
+/* gather.c -- what is small of every rank to every rank, bits of all ranks or-ed, the root's bytes to
+ * all, and the rows of a part to all.
  *
  * A broadcast is a sum in which only the root has a piece; a gathering of much is one whose slices
  * are the ranks' rows, in which nothing is added. Called through ls_links.
@@ -6,26 +7,34 @@
 #include "comm/inside.h"
 #include <string.h>
 
-/* ---- bits ---------------------------------------------------------------------------------- */
-ls_status ls_comm_any(ls_ctx *ctx, uint64_t mine, uint64_t *all)
+/* ---- what is small, of every rank to every rank ------------------------------------------------ */
+ls_status ls_comm_swap(ls_ctx *ctx, const void *mine, int64_t size, void *all)
 {
     ls_comm *c = ctx->comm;
-    *all = 0;
     if (ctx->failure.status) return ls_comm_agree(ctx);
-    if (c->count == 1) return *all = mine, LS_OK;
-    ls_stamp stamp = ls_comm_stamp(ctx, LS_VOTE, 1, 0, sizeof mine);
+    if (c->count == 1) return memcpy(all, mine, (size_t)size), LS_OK;
+    ls_stamp stamp = ls_comm_stamp(ctx, LS_VOTE, 1, 0, size);
     ls_blocks b;
     int64_t *bytes = ls_comm_take(ctx, c->count * (int64_t)sizeof *bytes);
-    for (int r = 0; bytes && r < c->count; r++) bytes[r] = sizeof mine;
+    for (int r = 0; bytes && r < c->count; r++) bytes[r] = size;
     if (!bytes || !ls_blocks_begin(ctx, &b, bytes)) return ls_comm_end(ctx, false);
-    memcpy(b.block[c->rank], &mine, sizeof mine);
+    memcpy(b.block[c->rank], mine, (size_t)size);
     if (!ls_blocks_exchange(ctx, &stamp, &b)) return ls_comm_end(ctx, false);
-    for (int r = 0; r < c->count; r++) {
-        uint64_t theirs;
-        memcpy(&theirs, b.block[r], sizeof theirs);
-        *all |= theirs;
-    }
+    for (int r = 0; r < c->count; r++) memcpy((char *)all + r * size, b.block[r], (size_t)size);
     return ls_comm_end(ctx, true);
+}
+
+ls_status ls_comm_any(ls_ctx *ctx, uint64_t mine, uint64_t *all)
+{
+    uint64_t few[64], *bits = few;
+    *all = 0;
+    if (ctx->comm->count > 64 &&
+        !(bits = ls_new(ctx, (size_t)ctx->comm->count * sizeof *bits, "the bits of all ranks")))
+        return ls_comm_agree(ctx);
+    ls_status status = ls_comm_swap(ctx, &mine, sizeof mine, bits);
+    for (int r = 0; !status && r < ctx->comm->count; r++) *all |= bits[r];
+    if (bits != few) ls_memory_free(bits);
+    return status;
 }
 
 /* ---- the root's bytes ---------------------------------------------------------------------- */
@@ -34,11 +43,13 @@ ls_status ls_comm_broadcast(ls_ctx *ctx, void *data, size_t bytes)
     ls_comm *c = ctx->comm;
     if (ctx->failure.status) return ls_comm_agree(ctx);
     if (c->count == 1) return LS_OK;
-    ls_span span = { 0, (int64_t)bytes, &data, data };
+    if (bytes > LS_SMALL_BYTES && ls_board_reserve(ctx, (int64_t)bytes, 1, 1))
+        return ls_comm_agree(ctx);
+    ls_span span = { 0, (int64_t)bytes, 0, &data, data };
     ls_group group = { .plan = &c->from_root, .bytes = (int64_t)bytes, .spans = 1, .span = &span };
     ls_layout l = { &group, 1, ((int64_t)bytes + 63) / 64 * 64 };
     ls_stamp stamp = ls_comm_stamp(ctx, LS_BROADCAST, 1, 0, (int64_t)bytes);
-    return ls_comm_end(ctx, ls_comm_reduce(ctx, &stamp, &l));
+    return ls_comm_end(ctx, ls_comm_reduce(ctx, &stamp, &l, NULL));
 }
 
 /* ---- the rows of a part -------------------------------------------------------------------- */
@@ -78,6 +89,7 @@ ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void
         if (rows && row) memmove(all, own, (size_t)rows * row_bytes);
         return LS_OK;
     }
+    if (ls_board_reserve(ctx, rows * row, 0, 1)) return ls_comm_agree(ctx);
     ls_stamp stamp = ls_comm_stamp(ctx, LS_GATHER, 1, rows, rows * row);
     stamp.digest = (uint64_t)leaf_rows;
     int64_t leaves = ls_leaf_count(rows, leaf_rows);

@@ -52,10 +52,23 @@ typedef struct ls_plan {
     struct ls_plan *next;
     int64_t      rows, leaf_rows;
     uint64_t     used;     /* in this exchange */
-    int64_t      pieces;   /* of all ranks */
+    int64_t      pieces, most; /* of all ranks, of one */
     int64_t     *first;    /* [count + 1]: pieces of rank r are first[r] to first[r + 1] */
     ls_addition *addition; /* [pieces - 1] */
 } ls_plan;
+
+/* Memory that all ranks of the node see: a block of every rank, mapped here. */
+typedef struct ls_shared {
+    struct ls_shared *older;
+    uint64_t id;     /* the exchange in which it was made */
+    bool     common; /* one block for all, the root's */
+    bool     unseen; /* perhaps not there on all ranks */
+    size_t   bytes;
+    char    *at[];   /* of every rank */
+} ls_shared;
+typedef struct ls_desk ls_desk; /* board.c: the block where a rank lays out what it brings */
+extern const size_t ls_desk_bytes;
+typedef struct ls_place_seen { uint64_t block, offset; } ls_place_seen; /* in that of some rank */
 
 /* Oldest first. */
 typedef struct ls_requests { MPI_Request *at; int64_t done, count, room; } ls_requests;
@@ -80,6 +93,10 @@ typedef struct ls_comm {
     MPI_Request *word_sent;  /* [3][count], likewise */
     ls_requests sending, receiving; /* data messages of this exchange */
     ls_arena    arena;       /* of one exchange */
+    /* one node: */
+    ls_shared  *shared, *desk, *staging; /* newest; where ranks meet, or NULL; what lies elsewhere */
+    bool        crowded;     /* more ranks than cores */
+    bool        left_common;
     ls_plan    *plans, from_root, nothing;
 } ls_comm;
 
@@ -126,7 +143,24 @@ ls_stamp  ls_comm_stamp(const ls_ctx *ctx, ls_exchange_kind kind, int64_t arrays
                         int64_t bytes);
 void     *ls_comm_take(ls_ctx *ctx, int64_t bytes); /* for this exchange; NULL: context failed */
 ls_status ls_comm_end(ls_ctx *ctx, bool ok);        /* not ok: at the fence */
+ls_status ls_comm_swap(ls_ctx *ctx, const void *mine, int64_t bytes, void *all); /* gather.c: small, of every rank */
 void      ls_comm_not_same(ls_failure *f, const ls_stamp *mine, const ls_stamp *theirs, int rank);
+
+/* ---- placement.c ----------------------------------------------------------------------------- */
+ls_status ls_placement_see(ls_ctx *ctx); /* fills c->crowded; collective */
+
+/* ---- window.c: memory that all ranks of the node see ----------------------------------------- */
+ls_status  ls_window_open(ls_ctx *ctx, bool wanted); /* c->desk, where it can be had; collective */
+void       ls_window_close(ls_comm *c);
+ls_shared *ls_window_grow(ls_ctx *ctx, ls_shared *old, size_t bytes); /* collective; NULL: failed */
+void       ls_window_distrust(ls_ctx *ctx); /* after a failure, in which ranks may have made different blocks */
+bool       ls_window_find(const ls_comm *c, const void *p, ls_place_seen *place); /* p: this rank's */
+char      *ls_window_at(const ls_comm *c, int rank, ls_place_seen place);
+
+/* ---- board.c: exchanges through it ------------------------------------------------------------- */
+/* Room for an exchange by slices of so many bytes, of which a rank has so many pieces at most;
+ * before anything of the exchange is taken. Collective. */
+ls_status ls_board_reserve(ls_ctx *ctx, int64_t bytes, int64_t pieces, int64_t arrays);
 
 /* ---- ways for data --------------------------------------------------------------------------- */
 enum { LS_SMALL_BYTES = 16 << 10 }; /* of one rank, at most: all go to every rank as they are */
@@ -143,7 +177,7 @@ bool ls_blocks_exchange(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b);
 
 /* What is summed, as one space of bytes: groups one after another at multiples of 64; in a group
  * the arrays of equal rows and type, without gaps. */
-typedef struct ls_span { int64_t at, bytes; void *const *piece; void *root; } ls_span;
+typedef struct ls_span { int64_t at, bytes, sum; void *const *piece; void *root; } ls_span; /* sum: its number */
 typedef struct ls_group {
     const ls_plan   *plan;
     const ls_kernel *kernel; /* NULL: nothing is added */
@@ -152,8 +186,16 @@ typedef struct ls_group {
 } ls_group;
 typedef struct ls_layout { ls_group *group; int64_t groups, bytes; } ls_layout;
 
+/* Takes roots as they are made, instead of all ranks getting them. */
+typedef struct ls_taker { ls_slice_done *done; void *of; } ls_taker;
+
+/* board.c */
+bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b);
+bool ls_board_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound,
+                     const ls_taker *taker);
+
 /* sums.c: brings together the pieces of all ranks, and every root to every rank. */
-bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l);
+bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const ls_taker *taker);
 /* Adds in the order of the plan, n elements each. Where the sum lies: in wanted if a piece does. */
 void *ls_comm_add_tree(const ls_group *g, int64_t n, void **piece, const void *wanted);
 /* slices.c: rank r owns the bytes bound[r] to bound[r + 1] of the space. */

@@ -25,8 +25,10 @@ static bool make(ls_ctx *ctx, ls_plan *p)
     int64_t leaves = ls_leaf_count(p->rows, p->leaf_rows), room = 0;
     ls_range own[LS_MAX_PIECES], *piece = NULL;
     for (int r = 0; r < c->count; r++) {
+        int held = ls_leaf_pieces(leaves, ls_leaf_cut(leaves, c->count, r), own);
         p->first[r] = room;
-        room += ls_leaf_pieces(leaves, ls_leaf_cut(leaves, c->count, r), own);
+        room += held;
+        if (held > p->most) p->most = held;
     }
     p->first[c->count] = p->pieces = room;
     p->addition = ls_new(ctx, (size_t)room * sizeof *p->addition, "the plan of a sum");
@@ -77,7 +79,7 @@ bool ls_comm_plans_new(ls_ctx *ctx)
     c->from_root.first = ls_new(ctx, bytes, "talking to other ranks");
     c->nothing.first = ls_new(ctx, bytes, "talking to other ranks");
     if (!c->from_root.first || !c->nothing.first) return false;
-    c->from_root.pieces = 1;
+    c->from_root.pieces = c->from_root.most = 1;
     for (int r = 1; r <= c->count; r++) c->from_root.first[r] = 1;
     return true;
 }

@@ -23,6 +23,12 @@ static bool has_launcher(void)
     return tasks && strtol(tasks, NULL, 10) > 1;
 }
 
+static bool wants_node_memory(void)
+{
+    const char *text = getenv("LS_NODE_MEMORY");
+    return !text || strcmp(text, "0") != 0;
+}
+
 static void place(ls_ctx *ctx, int rank, int count)
 {
     ctx->comm->rank = ctx->place.rank = rank;
@@ -117,8 +123,9 @@ ls_status ls_comm_start(ls_ctx *ctx, const void *mpi_comm)
     if (!ls_comm_ok(ctx, MPI_Comm_rank(from, &rank), "starting")) return ctx->failure.status;
     if (!ls_comm_ok(ctx, MPI_Comm_size(from, &count), "starting")) return ctx->failure.status;
     place(ctx, rank, count);
-    if (count > 1) connect(ctx, from);
-    return ctx->failure.status;
+    if (count == 1) return LS_OK;
+    connect(ctx, from);
+    return ls_placement_see(ctx) ? ctx->failure.status : ls_window_open(ctx, wants_node_memory());
 }
 
 /* ---- finish -------------------------------------------------------------------------------- */
@@ -136,6 +143,7 @@ void ls_comm_finish(ls_ctx *ctx)
         ls_comm_ok(ctx, MPI_Comm_free(&c->data), "finishing");
         ls_comm_ok(ctx, MPI_Comm_free(&c->control), "finishing");
     }
+    ls_window_close(c);
     if (c->ends_mpi && MPI_Finalize() != MPI_SUCCESS)
         ls_comm_say("%s: MPI did not end well", ctx->who);
     ls_comm_plans_free(c);
@@ -157,8 +165,10 @@ ls_status ls_comm_clear(ls_ctx *ctx)
     ctx->failure = (ls_failure){ 0 };
     ctx->agreed = false;
     ctx->call = "ls_clear";
-    if (ctx->comm && ctx->comm->count > 1) ctx->calls = ctx->comm->calls;
-    return LS_OK;
+    if (!ctx->comm || ctx->comm->count == 1) return LS_OK;
+    ctx->calls = ctx->comm->calls;
+    ls_window_distrust(ctx);
+    return ctx->failure.status;
 }
 
 /* ---- version ------------------------------------------------------------------------------- */

@@ -78,7 +78,7 @@ static bool reduce_small(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
 }
 
 /* ---- which way ----------------------------------------------------------------------------- */
-bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l)
+bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const ls_taker *taker)
 {
     int count = ctx->comm->count;
     int64_t largest = 0;
@@ -90,11 +90,12 @@ bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l)
             number[r] += held(g, r) * aligned(g->bytes, PIECE_ALIGN);
         if (number[r] > largest) largest = number[r];
     }
-    if (largest <= LS_SMALL_BYTES) return reduce_small(ctx, stamp, l, number);
+    if (largest <= LS_SMALL_BYTES && !taker) return reduce_small(ctx, stamp, l, number);
     int64_t lines = l->bytes / GROUP_ALIGN;
     for (int r = 0; r <= count; r++)
         number[r] = (lines / count * r + lines % count * r / count) * GROUP_ALIGN;
-    return ls_slices_exchange(ctx, stamp, l, number);
+    return taker ? ls_board_slices(ctx, stamp, l, number, taker)
+                 : ls_slices_exchange(ctx, stamp, l, number);
 }
 
 /* ---- groups -------------------------------------------------------------------------------- */
@@ -121,7 +122,7 @@ static bool add_group(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_
         if (taken[i] || s->rows != of->rows || s->dtype != of->dtype) continue;
         taken[i] = true;
         int64_t bytes = s->count * (int64_t)g->kernel->bytes;
-        *span++ = (ls_span){ g->at + g->bytes, bytes, s->piece, s->root };
+        *span++ = (ls_span){ g->at + g->bytes, bytes, i, s->piece, s->root };
         g->bytes += bytes;
         g->spans++;
     }
@@ -175,14 +176,45 @@ static void sums_alone(const ls_layout *l)
         }
 }
 
-ls_status ls_comm_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
+/* Room on the board for what a call brings. */
+static ls_status reserve(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
+{
+    int64_t bytes = 0, most = 1;
+    if (!ctx->comm->desk) return LS_OK;
+    for (int64_t i = 0; i < count; i++) {
+        if (sums[i]->rows <= 0 || sums[i]->count <= 0) continue;
+        const ls_plan *plan = ls_comm_plan(ctx, sums[i]->rows);
+        if (!plan) return ctx->failure.status;
+        if (plan->most > most) most = plan->most;
+        bytes += aligned(sums[i]->count * 8, GROUP_ALIGN);
+    }
+    return ls_board_reserve(ctx, bytes, most, count);
+}
+
+static ls_status sum_all(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, const ls_taker *taker)
 {
     ls_layout l;
-    if (ctx->failure.status) return ls_comm_agree(ctx);
+    if (ctx->failure.status || reserve(ctx, sums, count)) return ls_comm_agree(ctx);
     if (count == 0) return LS_OK;
     if (!lay_out(ctx, &l, sums, count)) return ls_comm_end(ctx, false);
     if (ctx->comm->count == 1) return sums_alone(&l), ls_comm_end(ctx, true);
     ls_stamp stamp = ls_comm_stamp(ctx, LS_SUMS, count, sums[0]->rows, l.bytes);
     stamp.digest = digest(ctx, sums, count);
-    return ls_comm_end(ctx, ls_comm_reduce(ctx, &stamp, &l));
+    return ls_comm_end(ctx, ls_comm_reduce(ctx, &stamp, &l, taker));
+}
+
+ls_status ls_comm_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
+{
+    return sum_all(ctx, sums, count, NULL);
+}
+
+ls_status ls_comm_update(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bool common,
+                         ls_slice_done *done, void *of)
+{
+    if (common && ctx->comm->desk && !ctx->comm->left_common)
+        return sum_all(ctx, sums, count, &(ls_taker){ done, of });
+    ls_status status = sum_all(ctx, sums, count, NULL);
+    for (int64_t i = 0; i < count && !status; i++)
+        done(of, i, (ls_range){ 0, sums[i]->count }, sums[i]->root);
+    return status;
 }

@@ -2,7 +2,7 @@
  *
  * Whoever waits also listens for posted errors, leaves an exchange that cannot end any more, tells
  * the others where it stands when waiting takes long, and ends the job at the deadline. It spins
- * for microseconds, then gives the core away, then sleeps for a small part of the time waited so
+ * for microseconds (not at all where ranks outnumber cores), then gives the core away, then sleeps for a small part of the time waited so
  * far, so that ranks may outnumber cores. All of this counts from the last message that came.
  *
  * Called by the other files of comm.
@@ -75,6 +75,7 @@ bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave)
         ls_comm_hear(ctx);
         if (may_leave && ls_comm_must_leave(ctx)) return false;
         if (polls == YIELD_AFTER) begin_s = ls_clock_s();
+        if (polls < YIELD_AFTER && ctx->comm->crowded) sched_yield();
         if (polls >= YIELD_AFTER) be_patient(ctx, begin_s, &is_here);
     }
 }

@@ -10,8 +10,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static const ls_links links = { ls_comm_post,      ls_comm_agree, ls_comm_any,
-                                ls_comm_broadcast, ls_comm_sums,  ls_comm_gather };
+static const ls_links links = { .post = ls_comm_post,
+                                .agree = ls_comm_agree,
+                                .any = ls_comm_any,
+                                .broadcast = ls_comm_broadcast,
+                                .sums = ls_comm_sums,
+                                .update = ls_comm_update,
+                                .gather = ls_comm_gather,
+                                .shared_new = ls_comm_shared_new,
+                                .shared_free = ls_comm_shared_free,
+                                .is_common = ls_comm_is_common,
+                                .leave_common = ls_comm_leave_common };
 
 /* ---- a context by hand --------------------------------------------------------------------- */
 static ls_ctx *begin(const void *mpi_comm, int64_t leaf_rows, double deadline_s)

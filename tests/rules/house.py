@@ -51,7 +51,7 @@ RANK_AT = ('src/comm/', 'src/tensor/part.c', 'src/base/base.h')
 # Ending the process, and what differs between two runs.
 CALLS = re.compile(r'(?<![\w.>])(exit|_exit|quick_exit|abort|rand|srand|random|drand48|time|clock|gettimeofday|'
                    r'clock_gettime|getenv|secure_getenv|setenv|system)\s*\(')
-CALLS_AT = ('src/base/', 'src/cmd/', 'src/comm/ranks.c')  # ranks.c: whether a launcher started it
+CALLS_AT = ('src/base/', 'src/cmd/', 'src/comm/ranks.c')  # ranks.c: how it was launched
 
 # Who may talk: a library is silent. train reports on a run.
 TALK = re.compile(r'(?<![\w.>])(printf|vprintf|puts|putchar|perror)\s*\(|\b(stdout|stderr)\b')

@@ -1,0 +1,295 @@
+/* board.c -- exchanges between ranks of one node, through the memory they all see.
+ *
+ * Every rank has a desk: two places on which it lays what it brings, used in turn, and two counters.
+ * A rank posts by writing the number of the exchange; who has found all numbers has all stamps, and
+ * compares them before anything is paired. No exchange ends before every rank has entered it, so a
+ * place is free again when its turn comes.
+ *
+ *   blocks   what is small lies on the desk itself
+ *   slices   what is large stays where it is: a table says in which block of memory each piece and
+ *            root lies (what lies in none is copied to the staging block first). Every rank adds the
+ *            pieces of its slice into its own root, in the order of the plan and in chunks that stay
+ *            in the nearest cache, then copies the other slices from the roots of their owners. An
+ *            update takes each chunk as it is made, and nothing is copied.
+ *
+ * Waiting is wait.c's, with its deadline and its ear for failures. Called by blocks.c, slices.c,
+ * sums.c and gather.c.
+ */
+#include "comm/inside.h"
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+    CHUNK_BYTES = 8 << 10,
+    LINE = 64,
+    SPINS = 32 /* looks at a counter before anything else is done */
+};
+
+typedef struct place {
+    _Alignas(LINE) _Atomic uint64_t posted; /* the exchange that it is laid out for */
+    uint64_t key;                           /* of the stamp */
+    char data[LS_SMALL_BYTES]; /* begins in the first line, which is all that tiny sums touch */
+    ls_stamp stamp;
+} place;
+
+struct ls_desk {
+    place place[2];
+    _Alignas(
+        LINE) _Atomic uint64_t reduced;   /* the last exchange whose slice of this rank is made */
+    _Alignas(LINE) _Atomic uint64_t done; /* and in which it has read what it needs */
+};
+const size_t ls_desk_bytes = sizeof(ls_desk);
+
+static ls_desk *desk_of(const ls_comm *c, int r)
+{
+    return (ls_desk *)c->desk->at[r];
+}
+
+static place *place_of(const ls_comm *c, int r)
+{
+    return &desk_of(c, r)->place[c->exchange & 1];
+}
+
+/* ---- waiting for all ----------------------------------------------------------------------- */
+typedef enum stage { POSTED, REDUCED, DONE } stage;
+typedef struct counters {
+    const ls_comm *comm;
+    stage stage;
+    int next; /* the first rank not seen there yet */
+} counters;
+
+static uint64_t counter(const ls_comm *c, int r, stage s)
+{
+    _Atomic uint64_t *at = s == POSTED    ? &place_of(c, r)->posted
+                           : s == REDUCED ? &desk_of(c, r)->reduced
+                                          : &desk_of(c, r)->done;
+    return atomic_load_explicit(at, memory_order_acquire);
+}
+
+static inline void pause_briefly(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static int test_counters(void *of, ls_progress *progress)
+{
+    counters *w = of;
+    const ls_comm *c = w->comm;
+    for (; w->next < c->count; w->next++)
+        for (int spin = 0; counter(c, w->next, w->stage) < c->exchange; spin++) {
+            if (spin >= (c->crowded ? 0 : SPINS)) return MPI_SUCCESS;
+            pause_briefly();
+        }
+    *progress = LS_DONE;
+    return MPI_SUCCESS;
+}
+
+static bool await(ls_ctx *ctx, stage s)
+{
+    counters w = { ctx->comm, s, 0 };
+    return ls_comm_wait(ctx, test_counters, &w, true);
+}
+
+static bool tell_and_await(ls_ctx *ctx, stage s)
+{
+    const ls_comm *c = ctx->comm;
+    ls_desk *own = desk_of(c, c->rank);
+    atomic_store_explicit(s == REDUCED ? &own->reduced : &own->done, c->exchange,
+                          memory_order_release);
+    return await(ctx, s);
+}
+
+/* ---- posting ------------------------------------------------------------------------------- */
+static uint64_t key_of(const ls_stamp *s)
+{
+    uint64_t word[sizeof *s / 8], key = 0;
+    memcpy(word, s, sizeof word);
+    for (size_t i = 0; i < sizeof word / 8; i++)
+        key = (key ^ word[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    return key ^ key >> 32;
+}
+
+/* Lays data on this rank's desk; true when all ranks have done so, under equal stamps. */
+static bool post(ls_ctx *ctx, const ls_stamp *stamp, const void *data, int64_t bytes)
+{
+    const ls_comm *c = ctx->comm;
+    place *own = place_of(c, c->rank);
+    if (bytes) memcpy(own->data, data, (size_t)bytes);
+    own->stamp = *stamp;
+    own->key = key_of(stamp);
+    atomic_store_explicit(&own->posted, c->exchange, memory_order_release);
+    if (!await(ctx, POSTED)) return false;
+    for (int r = 0; r < c->count; r++) {
+        const place *theirs = place_of(c, r);
+        if (theirs->key == own->key) continue;
+        ls_failure f = { 0 };
+        ls_comm_not_same(&f, stamp, &theirs->stamp, r);
+        ls_fail_with(ctx, &f);
+        return false;
+    }
+    return true;
+}
+
+bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b)
+{
+    const ls_comm *c = ctx->comm;
+    if (!post(ctx, stamp, b->block[c->rank], b->bytes[c->rank])) return false;
+    for (int r = 0; r < c->count; r++)
+        if (r != c->rank) memcpy(b->block[r], place_of(c, r)->data, (size_t)b->bytes[r]);
+    return true;
+}
+
+/* ---- slices: where everything lies --------------------------------------------------------- */
+/* Staging: the table, then room for pieces and root of the whole space. */
+typedef struct board {
+    ls_ctx *ctx;
+    ls_comm *comm;
+    const ls_layout *layout;
+    const int64_t *bound;
+    const ls_place_seen **table; /* of every rank */
+    const ls_taker *taker;       /* or NULL */
+    char **piece;                /* of all ranks, of one chunk */
+} board;
+
+static int64_t held(const ls_group *g, int r)
+{
+    return g->plan->first[r + 1] - g->plan->first[r];
+}
+
+static int64_t table_bytes(int64_t pieces, int64_t arrays)
+{
+    int64_t bytes = arrays * (pieces + 1) * (int64_t)sizeof(ls_place_seen);
+    return (bytes + LINE - 1) / LINE * LINE;
+}
+
+ls_status ls_board_reserve(ls_ctx *ctx, int64_t bytes, int64_t pieces, int64_t arrays)
+{
+    ls_comm *c = ctx->comm;
+    if (!c->desk || ctx->failure.status) return ctx->failure.status;
+    int64_t room = table_bytes(pieces, arrays) + (pieces + 1) * (bytes + arrays * LINE);
+    if (c->staging && c->staging->bytes >= (size_t)room) return LS_OK;
+    c->staging = ls_window_grow(ctx, c->staging, (size_t)room);
+    return ctx->failure.status;
+}
+
+/* Piece k of rank r, or its root for k = held(g, r), of an array. */
+static char *find(const board *b, const ls_group *g, const ls_span *s, int r, int64_t k)
+{
+    const ls_place_seen *at = b->table[r];
+    for (const ls_group *h = b->layout->group; h < g; h++) at += h->spans * (held(h, r) + 1);
+    return ls_window_at(b->comm, r, at[(s - g->span) * (held(g, r) + 1) + k]);
+}
+
+/* Fills this rank's table; what cannot be seen where it lies goes to the staging block. */
+static void lay_out(const board *b)
+{
+    ls_comm *c = b->comm;
+    int own = c->rank;
+    int64_t entries = 0;
+    for (const ls_group *g = b->layout->group; g < b->layout->group + b->layout->groups; g++)
+        entries += g->spans * (held(g, own) + 1);
+    char *staging = c->staging->at[own];
+    ls_place_seen *at = (ls_place_seen *)staging;
+    int64_t room = (entries * (int64_t)sizeof *at + LINE - 1) / LINE * LINE;
+    for (const ls_group *g = b->layout->group; g < b->layout->group + b->layout->groups; g++)
+        for (const ls_span *s = g->span; s < g->span + g->spans; s++)
+            for (int64_t k = 0; k <= held(g, own); k++, at++) {
+                const void *from = k < held(g, own) ? s->piece[k] : s->root;
+                if (ls_window_find(c, from, at)) continue;
+                *at = (ls_place_seen){ c->staging->id, (uint64_t)room };
+                if (k < held(g, own)) memcpy(staging + room, from, (size_t)s->bytes);
+                else if (!g->plan->pieces) { /* gathered: this rank's slice is there already */
+                    int64_t first = b->bound[own] - s->at, last = b->bound[own + 1] - s->at;
+                    memcpy(staging + room + first, (const char *)from + first,
+                           (size_t)(last - first));
+                }
+                room += (s->bytes + LINE - 1) / LINE * LINE;
+            }
+}
+
+/* ---- slices: adding ------------------------------------------------------------------------ */
+/* Adds the pieces in the order of the plan; the last addition goes to sum. */
+static void add_tree(const ls_group *g, int64_t bytes, char **piece, char *sum)
+{
+    const ls_addition *a = g->plan->addition;
+    const int64_t count = g->plan->pieces, n = g->kernel ? bytes / (int64_t)g->kernel->bytes : 0;
+    for (int64_t i = 0; i < count - 2; i++) g->kernel->add(n, piece[a[i].into], piece[a[i].from]);
+    if (count > 1) {
+        const ls_addition last = a[count - 2];
+        g->kernel->add_of(n, piece[last.into], piece[last.from], sum);
+    } else if (count == 1 && piece[0] != sum) memcpy(sum, piece[0], (size_t)bytes);
+}
+
+/* The bytes from to of the space, which lie in array s. */
+static void reduce(const board *b, const ls_group *g, const ls_span *s, int64_t from, int64_t to)
+{
+    const ls_comm *c = b->comm;
+    char *root = find(b, g, s, c->rank, held(g, c->rank)) - s->at;
+    int64_t i = 0;
+    for (int r = 0; r < c->count; r++)
+        for (int64_t k = 0; k < held(g, r); k++) b->piece[i++] = find(b, g, s, r, k) - s->at + from;
+    for (int64_t bytes; from < to; from += bytes) {
+        bytes = to - from < CHUNK_BYTES ? to - from : CHUNK_BYTES;
+        add_tree(g, bytes, b->piece, root + from);
+        if (b->taker) {
+            const int64_t first = from - s->at, size = (int64_t)g->kernel->bytes;
+            b->taker->done(b->taker->of, s->sum, (ls_range){ first / size, (first + bytes) / size },
+                           root + from);
+        }
+        for (i = 0; i < g->plan->pieces; i++) b->piece[i] += bytes;
+    }
+}
+
+typedef void span_fn(const board *b, const ls_group *g, const ls_span *s, int64_t from, int64_t to);
+
+static void each_span(const board *b, int owner, span_fn *f)
+{
+    for (const ls_group *g = b->layout->group; g < b->layout->group + b->layout->groups; g++)
+        for (const ls_span *s = g->span; s < g->span + g->spans; s++) {
+            int64_t from = b->bound[owner] > s->at ? b->bound[owner] : s->at;
+            int64_t end = s->at + s->bytes,
+                    to = b->bound[owner + 1] < end ? b->bound[owner + 1] : end;
+            if (from < to) f(b, g, s, from, to);
+        }
+}
+
+static int owner_of(const board *b, int64_t at)
+{
+    int r = 0;
+    while (b->bound[r + 1] <= at) r++;
+    return r;
+}
+
+/* From the root of the slice's owner to this rank's. */
+static void copy(const board *b, const ls_group *g, const ls_span *s, int64_t from, int64_t to)
+{
+    int owner = owner_of(b, from);
+    const char *theirs = find(b, g, s, owner, held(g, owner)) + (from - s->at);
+    char *mine = (char *)s->root + (from - s->at);
+    if (theirs != mine) memcpy(mine, theirs, (size_t)(to - from));
+}
+
+bool ls_board_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound,
+                     const ls_taker *taker)
+{
+    ls_comm *c = ctx->comm;
+    int64_t pieces = 1;
+    for (const ls_group *g = l->group; g < l->group + l->groups; g++)
+        if (g->plan->pieces > pieces) pieces = g->plan->pieces;
+    board b = {
+        ctx, c, l, bound, NULL, taker, ls_comm_take(ctx, pieces * (int64_t)sizeof *b.piece)
+    };
+    b.table = ls_comm_take(ctx, c->count * (int64_t)sizeof *b.table);
+    if (!b.piece || !b.table) return false;
+    lay_out(&b);
+    if (!post(ctx, stamp, NULL, 0)) return false;
+    for (int r = 0; r < c->count; r++) b.table[r] = (const ls_place_seen *)c->staging->at[r];
+    each_span(&b, c->rank, reduce);
+    if (!taker) {
+        if (!tell_and_await(ctx, REDUCED)) return false;
+        for (int i = 0; i < c->count; i++) each_span(&b, (c->rank + i) % c->count, copy);
+    }
+    return tell_and_await(ctx, DONE);
+}
