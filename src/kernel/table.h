@@ -2,6 +2,7 @@
 #pragma once
 #include "kernel/product.h"
 #include "kernel/loss.h"
+#include "kernel/sgd.h"
 #include "kernel/sum_to.h"
 #include "kernel/tables.h"
 

@@ -307,6 +307,68 @@ Test(kernel, sgd_follows_pytorch)
     }
 }
 
+/* A number that the update treats in its own way: subnormal, 0, about the least normal, everyday. */
+static double odd_number(ls_dtype t, uint64_t *s)
+{
+    const int least = t == LS_FLOAT32 ? -126 : -1022, digits = t == LS_FLOAT32 ? 23 : 52;
+    const double sign = below(s, 2) ? -1 : 1;
+    switch (below(s, 6)) {
+    case 0:
+        return sign * ldexp((double)below(s, 8), least - digits);
+    case 1:
+        return sign * to(t, ldexp(uniform(s, 0, 1), least));
+    case 2:
+        return sign * to(t, ldexp(uniform(s, 0.5, 1.5), least + (int)below(s, 3)));
+    case 3:
+        return sign * to(t, ldexp(uniform(s, 0.5, 1.5), least + digits + (int)below(s, 6)));
+    case 4:
+        return sign * 0.0;
+    default:
+        return below(s, 50) ? to(t, uniform(s, -1, 1)) : below(s, 2) ? sign * INFINITY : NAN;
+    }
+}
+
+/* Buffers that become subnormal, weights that they may or may not change, gradients of 0. */
+Test(kernel, sgd_rounds_subnormal_buffers)
+{
+    static const double momenta[] = { 0.9, 0.5, 1, 0.999, 0.1, 1.5, -0.9, 1e-3 };
+    static const double rates[] = { 0.1, 1, 3, 1e-30, 0 };
+    EACH_TABLE(k)
+    for (int i = 0; i < 240; i++) {
+        const ls_dtype t = k->dtype;
+        enum { N = 1100, STEPS = 3 };
+        uint64_t s = (uint64_t)i;
+        const ls_sgd_step step = { .lr = rates[i % 5],
+                                   .momentum = momenta[i % 8],
+                                   .dampening = i % 3 ? 0 : 0.3,
+                                   .weight_decay = i % 7 ? 0 : 1e-3,
+                                   .nesterov = i % 11 < 5 };
+        const double m = to(t, step.momentum), fresh = to(t, 1 - step.dampening);
+        double *p = numbers(t, N, &s), *buf = numbers(t, N, &s), *g = numbers(t, N, &s);
+        for (int e = 0; e < N; e++) {
+            p[e] = odd_number(t, &s), buf[e] = odd_number(t, &s);
+            g[e] = below(&s, 4) ? (below(&s, 2) ? 0.0 : -0.0) : odd_number(t, &s);
+        }
+        void *tp = typed(t, N, p), *tbuf = typed(t, N, buf), *tg = typed(t, N, g);
+        for (int n = 0; n < STEPS; n++) {
+            k->sgd(N, tp, tg, tbuf, &step);
+            for (int e = 0; e < N; e++) {
+                double d = step.weight_decay ? fuse(t, p[e], to(t, step.weight_decay), g[e]) : g[e];
+                const double was = buf[e];
+                buf[e] = fuse(t, d, fresh, times(t, m, was));
+                d = step.nesterov ? fuse(t, buf[e], m, d) : buf[e];
+                cr_assert(same(at(t, tbuf, e), buf[e]), "%s %d: case %d: buffer %a to %a, not %a",
+                          k->isa, t, i, was, at(t, tbuf, e), buf[e]);
+                const double before = p[e];
+                p[e] = fuse(t, d, to(t, -step.lr), p[e]);
+                cr_assert(same(at(t, tp, e), p[e]), "%s %d: case %d: %a to %a, not %a", k->isa, t,
+                          i, before, at(t, tp, e), p[e]);
+            }
+        }
+        free(p), free(buf), free(g), free(tp), free(tbuf), free(tg);
+    }
+}
+
 /* One element by a table: exp and log are tested above. */
 static double one(const ls_kernel *k, ls_unary op, double x)
 {
