@@ -95,22 +95,15 @@ bool ls_dataset_lay_out(ls_dataset *d, int64_t rows, ls_row x, ls_row y)
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
-static void finish_f32(const ls_dataset *d, float *x)
+static void normalise_f32(const ls_dataset *d, float *x)
 {
-    float scale = (float)d->x_scale;
-    if (d->x_scale != 1)
-        for (int64_t i = 0; i < d->features; i++) x[i] /= scale;
-    if (d->mean)
-        for (int64_t i = 0; i < d->features; i++)
-            x[i] = (float)(((double)x[i] - d->mean[i]) / d->deviation[i]);
+    for (int64_t i = 0; i < d->features; i++)
+        x[i] = (float)(((double)x[i] - d->mean[i]) / d->deviation[i]);
 }
 
-static void finish_f64(const ls_dataset *d, double *x)
+static void normalise_f64(const ls_dataset *d, double *x)
 {
-    if (d->x_scale != 1)
-        for (int64_t i = 0; i < d->features; i++) x[i] /= d->x_scale;
-    if (d->mean)
-        for (int64_t i = 0; i < d->features; i++) x[i] = (x[i] - d->mean[i]) / d->deviation[i];
+    for (int64_t i = 0; i < d->features; i++) x[i] = (x[i] - d->mean[i]) / d->deviation[i];
 }
 
 ls_status ls_dataset_read(ls_dataset *d, int64_t count, const int64_t *rows, void *x, void *y,
@@ -118,11 +111,11 @@ ls_status ls_dataset_read(ls_dataset *d, int64_t count, const int64_t *rows, voi
 {
     if (count == 0) return LS_OK;
     (void)pthread_mutex_lock(&d->turn);
-    ls_status status = d->kind->read(d, count, rows, x, y, f);
-    for (int64_t i = 0; i < count && !status && d->x.type != LS_INT64; i++) {
+    ls_status status = d->kind->read(d, count, rows, d->x_scale, x, y, f);
+    for (int64_t i = 0; i < count && !status && d->mean; i++) {
         char *row = (char *)x + (size_t)i * d->x_bytes;
-        if (d->x.type == LS_FLOAT64) finish_f64(d, (double *)row);
-        else finish_f32(d, (float *)row);
+        if (d->x.type == LS_FLOAT64) normalise_f64(d, (double *)row);
+        else normalise_f32(d, (float *)row);
     }
     (void)pthread_mutex_unlock(&d->turn);
     return status;
@@ -180,7 +173,7 @@ static ls_status hash_rows(ls_dataset *d, ls_sha256 *s, ls_failure *f)
     for (int64_t i = 0, n; i < count && !f->status; i += n) {
         n = room < count - i ? room : count - i;
         (void)pthread_mutex_lock(&d->turn);
-        d->kind->read(d, n, rows + i, x, y, f);
+        d->kind->read(d, n, rows + i, 1, x, y, f);
         (void)pthread_mutex_unlock(&d->turn);
         for (int64_t k = 0; k < n && !f->status; k++) {
             ls_sha256_add(s, x + (size_t)k * d->x_bytes, d->x_bytes);

@@ -7,8 +7,10 @@
 typedef struct ls_dataset_kind {
     bool reads_ahead; /* slow enough for the reading thread */
     bool stays;       /* a row that is read again is the same */
-    /* As ls_dataset_read(), before x is scaled and normalised; one call at a time. */
-    ls_status (*read)(ls_dataset *d, int64_t count, const int64_t *rows, void *x, void *y, ls_failure *f);
+    /* As ls_dataset_read(), before x is normalised; one call at a time. x_scale: d's, or 1 for numbers as
+     * they are stored; kinds that have no scale are never given another. */
+    ls_status (*read)(ls_dataset *d, int64_t count, const int64_t *rows, double x_scale, void *x, void *y,
+                      ls_failure *f);
     void (*end)(ls_dataset *d); /* of what the kind has added; or NULL */
 } ls_dataset_kind;
 

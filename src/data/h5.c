@@ -46,25 +46,25 @@ static ls_status make_room(h5_dataset *h, int64_t count, ls_failure *f)
 }
 
 /* The n rows listed in local, to their places in out. */
-static ls_status read_scattered(h5_dataset *h, ls_table *t, ls_dtype type, size_t row_bytes,
-                                int64_t n, char *out, ls_failure *f)
+static ls_status read_scattered(h5_dataset *h, ls_table *t, ls_dtype type, double scale,
+                                size_t row_bytes, int64_t n, char *out, ls_failure *f)
 {
     bool in_one_run = h->place[n - 1] - h->place[0] == n - 1;
     if (in_one_run)
-        return ls_table_read(t, n, h->local, type, out + (size_t)h->place[0] * row_bytes, f);
-    if (ls_table_read(t, n, h->local, type, h->rows, f)) return f->status;
+        return ls_table_read(t, n, h->local, type, scale, out + (size_t)h->place[0] * row_bytes, f);
+    if (ls_table_read(t, n, h->local, type, scale, h->rows, f)) return f->status;
     for (int64_t i = 0; i < n; i++)
         memcpy(out + (size_t)h->place[i] * row_bytes, h->rows + (size_t)i * row_bytes, row_bytes);
     return LS_OK;
 }
 
-static ls_status read_rows(ls_dataset *d, int64_t count, const int64_t *rows, void *x, void *y,
-                           ls_failure *f)
+static ls_status read_rows(ls_dataset *d, int64_t count, const int64_t *rows, double x_scale,
+                           void *x, void *y, ls_failure *f)
 {
     h5_dataset *h = (h5_dataset *)d;
     if (h->count == 1) {
-        ls_table_read(h->file[0].x, count, rows, d->x.type, x, f);
-        return f->status ? f->status : ls_table_read(h->file[0].y, count, rows, d->y.type, y, f);
+        if (ls_table_read(h->file[0].x, count, rows, d->x.type, x_scale, x, f)) return f->status;
+        return ls_table_read(h->file[0].y, count, rows, d->y.type, 1, y, f);
     }
     if (make_room(h, count, f)) return f->status;
     for (int64_t k = 0; k < h->count && !f->status; k++) {
@@ -76,8 +76,8 @@ static ls_status read_rows(ls_dataset *d, int64_t count, const int64_t *rows, vo
                 h->place[n++] = i;
             }
         if (n == 0) continue;
-        if (!read_scattered(h, m->x, d->x.type, d->x_bytes, n, x, f))
-            read_scattered(h, m->y, d->y.type, d->y_bytes, n, y, f);
+        if (!read_scattered(h, m->x, d->x.type, x_scale, d->x_bytes, n, x, f))
+            read_scattered(h, m->y, d->y.type, 1, d->y_bytes, n, y, f);
     }
     return f->status;
 }

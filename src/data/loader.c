@@ -1,27 +1,43 @@
 /* loader.c -- batches as parts.
  *
  * A batch is global: rows [s B, (s + 1) B) of the epoch's order, the last one short. A rank reads
- * only its own rows of it, and which those are is not known here (ls_part_rows()). Of two buffers
- * one is in use while the reading thread fills the other with the next batch; the first batch of an
- * epoch is read when it is asked for, because its order is drawn only then. A batch that is in its
- * buffer already, as where an unshuffled dataset makes one or two batches, is not read again.
+ * only its own rows of it, and which those are is not known here (ls_part_rows()). Rows are read in
+ * windows of several batches, so that what lies close together is read at once and the two threads
+ * meet seldom: of two windows one is in use while the reading thread fills the other with what comes
+ * next. The first window of an epoch is a single batch, read when it is asked for, because its order
+ * is drawn only then; each further one is twice as large as long as reading is quick, up to bounds of
+ * memory. A batch that lies in a window already, as where an unshuffled dataset makes few batches, is
+ * not read again.
  *
- * What a buffer holds is told by the key of what was read: step, order, and the dataset's version.
- * A failure stays in the buffer until that batch is handed out. Nothing here depends on errors of
+ * What a window holds is told by the key of what was read: steps, order, and the dataset's version.
+ * A failure stays in the window until its batch is handed out. Nothing here depends on errors of
  * this rank alone: until they are agreed upon, ls_next() goes on with NULLs.
  *
  * Called by programs, and by train's loops. */
 #include "data/dataset.h"
 
+/* A window: at least one batch, else at most so many batches and bytes of rows; it does not grow
+ * beyond about so long a time. A loader has two. */
+enum { WINDOW_BATCHES = 64, WINDOW_BYTES = 2 << 20 };
+#define WINDOW_S 0.02
+
 typedef struct batch {
+    int64_t rows, first, count; /* of the batch; of it here: those from first on in the window */
+    ls_origin origin;
+} batch;
+
+typedef struct window {
     ls_dataset *d;
-    int64_t step, order, version; /* order 0: nothing */
-    int64_t rows, count;          /* of the batch, and of it here */
+    int64_t order, version; /* order 0: nothing is in it */
+    int64_t step, steps;    /* the batches in it */
     int64_t *row;
     void *x, *y;
-    ls_origin origin;
+    batch batch[WINDOW_BATCHES];
+    /* what reading has told */
+    int64_t good; /* batches before the failure, if there is one */
     ls_failure failure;
-} batch;
+    double seconds;
+} window;
 
 struct ls_loader {
     ls_owned owned;
@@ -33,16 +49,18 @@ struct ls_loader {
     int64_t steps;  /* in an epoch */
     int64_t epoch, step, last; /* step: that comes next; last: handed out */
     uint64_t seed;
-    batch batch[2], all;
+    window window[2], all;
+    int64_t most;    /* batches in a window */
+    window *reading; /* given to the reading thread, until it is waited for */
     ls_reader reader;
 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
-static void end_batch(batch *b)
+static void end_window(window *w)
 {
-    ls_memory_free(b->row);
-    ls_memory_free(b->x);
-    ls_memory_free(b->y);
+    ls_memory_free(w->row);
+    ls_memory_free(w->x);
+    ls_memory_free(w->y);
 }
 
 static void end_loader(void *self)
@@ -50,22 +68,21 @@ static void end_loader(void *self)
     ls_loader *l = self;
     ls_reader_end(&l->reader);
     l->d->loaders--;
-    for (int i = 0; i < 2; i++) end_batch(&l->batch[i]);
-    end_batch(&l->all);
+    for (int i = 0; i < 2; i++) end_window(&l->window[i]);
+    end_window(&l->all);
     ls_memory_free(l->order.row);
     ls_memory_free(l);
 }
 
-static bool make_batch(ls_ctx *ctx, ls_dataset *d, batch *b, int64_t count)
+static bool make_window(ls_ctx *ctx, ls_dataset *d, window *w, int64_t rows)
 {
-    b->d = d;
-    b->row = ls_new(ctx, (size_t)count * sizeof *b->row, "the row numbers of a batch");
-    b->x = ls_new(ctx, (size_t)count * d->x_bytes, "the inputs of a batch");
-    b->y = ls_new(ctx, (size_t)count * d->y_bytes, "the targets of a batch");
-    b->origin = (ls_origin){ d->name, b->row };
-    if (b->row && b->x && b->y) return true;
-    end_batch(b);
-    *b = (batch){ 0 };
+    w->d = d;
+    w->row = ls_new(ctx, (size_t)rows * sizeof *w->row, "the row numbers of batches");
+    w->x = ls_new(ctx, (size_t)rows * d->x_bytes, "the inputs of batches");
+    w->y = ls_new(ctx, (size_t)rows * d->y_bytes, "the targets of batches");
+    if (w->row && w->x && w->y) return true;
+    end_window(w);
+    *w = (window){ 0 };
     return false;
 }
 
@@ -80,6 +97,16 @@ static int64_t rows_here(const ls_ctx *ctx, int64_t rows)
 {
     ls_range own = ls_part_rows(ctx, rows);
     return own.to - own.from;
+}
+
+/* How many batches of so many rows a window has room for. */
+static int64_t batches_of(const ls_loader *l, int64_t rows)
+{
+    size_t bytes = (size_t)rows * (l->d->x_bytes + l->d->y_bytes + sizeof(int64_t));
+    int64_t most = bytes ? (int64_t)(WINDOW_BYTES / bytes) : WINDOW_BATCHES;
+    if (most > WINDOW_BATCHES) most = WINDOW_BATCHES;
+    if (most > l->steps) most = l->steps;
+    return most < 1 || !l->d->kind->reads_ahead ? 1 : most;
 }
 
 static bool fill_loader(ls_loader *l)
@@ -98,8 +125,10 @@ static bool fill_loader(ls_loader *l)
     }
     int64_t first = rows_here(ctx, batch_rows(l, 0)),
             last = rows_here(ctx, batch_rows(l, l->steps - 1));
-    for (int i = 0; i < 2; i++)
-        if (!make_batch(ctx, l->d, &l->batch[i], first > last ? first : last)) return false;
+    l->most = batches_of(l, first);
+    int64_t room = (l->most - 1) * first + (first > last ? first : last);
+    for (int i = 0; i < 2 && i < l->steps; i++)
+        if (!make_window(ctx, l->d, &l->window[i], room)) return false;
     if (l->opts.shuffle)
         l->order.row = ls_new(ctx, (size_t)rows * sizeof *l->order.row, "the order of an epoch");
     return !ctx->failure.status;
@@ -137,40 +166,89 @@ void ls_loader_free(ls_loader *l)
     end_loader(l);
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
-static void read_batch(void *self)
+/* ---- windows --------------------------------------------------------------------------------- */
+static ls_status read_batches(window *w, int64_t from, int64_t to)
 {
-    batch *b = self;
-    ls_dataset_read(b->d, b->count, b->row, b->x, b->y, &b->failure);
+    const batch *a = &w->batch[from], *b = &w->batch[to - 1];
+    return ls_dataset_read(w->d, b->first + b->count - a->first, w->row + a->first,
+                           (char *)w->x + (size_t)a->first * w->d->x_bytes,
+                           (char *)w->y + (size_t)a->first * w->d->y_bytes, &w->failure);
 }
 
-/* Whether b holds that batch, or the failure to read it. */
-static bool holds(const ls_loader *l, const batch *b, int64_t step)
+/* All at once; where that fails, one after the other, so that the failure is that of its batch. */
+static void read_window(void *self)
 {
-    return b->step == step && b->order == l->number && b->version == l->d->version;
+    window *w = self;
+    double begin = ls_clock_s();
+    w->good = w->steps;
+    if (read_batches(w, 0, w->steps)) {
+        if (w->steps > 1) w->failure.status = LS_OK;
+        for (w->good = 0; w->good < w->steps && !w->failure.status; w->good++)
+            if (read_batches(w, w->good, w->good + 1)) break;
+    }
+    w->seconds = ls_clock_s() - begin;
 }
 
-static void prepare(const ls_loader *l, batch *b, int64_t step)
+/* Whether w holds that batch, or the failure to read it. */
+static bool holds(const ls_loader *l, const window *w, int64_t step)
 {
-    int64_t first = step * l->opts.batch_size;
-    b->step = step;
-    b->order = l->number;
-    b->version = l->d->version;
-    b->failure.status = LS_OK;
-    b->rows = batch_rows(l, step);
-    ls_range own = ls_part_rows(l->ctx, b->rows);
-    b->count = own.to - own.from;
-    ls_order_rows(&l->order, first + own.from, b->count, b->row);
+    return w->order == l->number && w->version == l->d->version && w->step <= step &&
+           step < w->step + w->steps;
 }
 
-static void read_ahead(ls_loader *l)
+/* What w is to hold: batches from step on. */
+static void prepare(const ls_loader *l, window *w, int64_t step, int64_t steps)
 {
-    batch *b = &l->batch[l->step % 2];
-    if (l->step == l->steps || !l->d->kind->reads_ahead || holds(l, b, l->step)) return;
-    prepare(l, b, l->step);
-    ls_reader_ask(&l->reader, read_batch, b);
+    int64_t rows = 0;
+    w->order = l->number;
+    w->version = l->d->version;
+    w->step = step;
+    w->steps = steps;
+    w->failure.status = LS_OK;
+    for (int64_t i = 0; i < steps; i++) {
+        batch *b = &w->batch[i];
+        int64_t all = batch_rows(l, step + i), first = (step + i) * l->opts.batch_size;
+        ls_range own = ls_part_rows(l->ctx, all);
+        *b = (batch){ all, rows, own.to - own.from, { w->d->name, w->row + rows } };
+        ls_order_rows(&l->order, first + own.from, b->count, w->row + rows);
+        rows += b->count;
+    }
 }
 
+static void wait_for_reader(ls_loader *l)
+{
+    ls_reader_wait(&l->reader);
+    l->reading = NULL;
+}
+
+/* The window with the next batch; read now, alone, where that was not foreseen. */
+static window *find_window(ls_loader *l)
+{
+    window *w = holds(l, &l->window[1], l->step) ? &l->window[1] : &l->window[0];
+    bool is_there = holds(l, w, l->step);
+    if (w == l->reading || !is_there) wait_for_reader(l);
+    if (is_there) return w;
+    prepare(l, w, l->step, 1);
+    read_window(w);
+    return w;
+}
+
+/* Reads what follows window w into the other one. */
+static void read_ahead(ls_loader *l, const window *w)
+{
+    window *next = &l->window[w == l->window];
+    int64_t step = w->step + w->steps, steps = w->steps;
+    if (l->reading || step == l->steps || !l->d->kind->reads_ahead || holds(l, next, step)) return;
+    if (w->seconds < WINDOW_S / 2) steps *= 2;
+    else if (w->seconds > WINDOW_S && steps > 1) steps /= 2;
+    if (steps > l->most) steps = l->most;
+    if (steps > l->steps - step) steps = l->steps - step;
+    prepare(l, next, step, steps);
+    l->reading = next;
+    ls_reader_ask(&l->reader, read_window, next);
+}
+
+/* ---- handing out ----------------------------------------------------------------------------- */
 static ls_tensor *part_over(ls_ctx *ctx, ls_row row, int64_t rows, void *data,
                             const ls_origin *origin)
 {
@@ -182,15 +260,17 @@ static ls_tensor *part_over(ls_ctx *ctx, ls_row row, int64_t rows, void *data,
 }
 
 /* The tensors of a batch that has been read, or its failure into the context. */
-static void hand_out(ls_ctx *ctx, batch *b, ls_tensor **x, ls_tensor **y)
+static void hand_out(ls_ctx *ctx, window *w, int64_t step, ls_tensor **x, ls_tensor **y)
 {
-    if (b->failure.status) {
-        b->order = 0;
-        ls_fail_with(ctx, &b->failure);
+    const ls_dataset *d = w->d;
+    const batch *b = &w->batch[step - w->step];
+    if (step - w->step >= w->good) {
+        w->order = 0;
+        ls_fail_with(ctx, &w->failure);
         return;
     }
-    *x = part_over(ctx, b->d->x, b->rows, b->x, &b->origin);
-    *y = part_over(ctx, b->d->y, b->rows, b->y, &b->origin);
+    *x = part_over(ctx, d->x, b->rows, (char *)w->x + (size_t)b->first * d->x_bytes, &b->origin);
+    *y = part_over(ctx, d->y, b->rows, (char *)w->y + (size_t)b->first * d->y_bytes, &b->origin);
     if (!*x || !*y) *x = *y = NULL;
 }
 
@@ -215,17 +295,12 @@ bool ls_next(ls_loader *l, ls_tensor **x, ls_tensor **y)
     ls_step_begin(ctx);
     ls_enter(ctx, "ls_next");
     if (l->step == 0) begin_epoch(l);
-    batch *b = &l->batch[l->step % 2];
     if (!ctx->failure.status) {
-        ls_reader_wait(&l->reader);
-        if (!holds(l, b, l->step)) {
-            prepare(l, b, l->step);
-            read_batch(b);
-        }
-        hand_out(ctx, b, x, y);
+        window *w = find_window(l);
+        hand_out(ctx, w, l->step, x, y);
+        if (!ctx->failure.status) read_ahead(l, w);
     }
     l->last = l->step++;
-    if (!ctx->failure.status) read_ahead(l);
     return true;
 }
 
@@ -234,24 +309,20 @@ bool ls_loader_all(ls_loader *l, ls_tensor **x, ls_tensor **y)
     *x = *y = NULL;
     if (!l || !ls_step_begin(l->ctx)) return false;
     ls_ctx *ctx = l->ctx;
-    batch *b = &l->all;
+    window *w = &l->all;
     if (ctx->failure.status) return true;
     ls_range own = ls_part_rows(ctx, l->d->rows);
-    if (!b->d && !make_batch(ctx, l->d, b, own.to - own.from)) return true;
-    if (b->order == 0 || b->version != l->d->version || !l->d->kind->stays) {
-        *b = (batch){ .d = l->d,
-                      .order = 1,
-                      .version = l->d->version,
-                      .rows = l->d->rows,
-                      .count = own.to - own.from,
-                      .row = b->row,
-                      .x = b->x,
-                      .y = b->y,
-                      .origin = b->origin };
-        for (int64_t i = 0; i < b->count; i++) b->row[i] = own.from + i;
-        read_batch(b);
+    int64_t count = own.to - own.from;
+    if (!w->d && !make_window(ctx, l->d, w, count)) return true;
+    if (w->order == 0 || w->version != l->d->version || !l->d->kind->stays) {
+        w->order = w->steps = 1;
+        w->version = l->d->version;
+        w->failure.status = LS_OK;
+        w->batch[0] = (batch){ l->d->rows, 0, count, { l->d->name, w->row } };
+        for (int64_t i = 0; i < count; i++) w->row[i] = own.from + i;
+        read_window(w);
     }
-    hand_out(ctx, b, x, y);
+    hand_out(ctx, w, 0, x, y);
     return true;
 }
 
@@ -268,7 +339,7 @@ ls_status ls_loader_set_state(ls_loader *l, ls_loader_state s)
         return ls_fail(l->ctx, LS_ERR_CONFIG,
                        "%s: step %lld of epoch %lld comes next, but an epoch has %lld steps",
                        l->d->name, (long long)s.step, (long long)s.epoch, (long long)l->steps);
-    ls_reader_wait(&l->reader);
+    wait_for_reader(l);
     l->epoch = s.epoch;
     l->step = s.step;
     l->last = s.step - 1;

@@ -21,9 +21,10 @@ static void copy_rows(const ls_tensor *t, size_t row_bytes, int64_t count, const
         memcpy(out + (size_t)i * row_bytes, from + (size_t)rows[i] * row_bytes, row_bytes);
 }
 
-static ls_status read_tensors(ls_dataset *d, int64_t count, const int64_t *rows, void *x, void *y,
-                              ls_failure *f)
+static ls_status read_tensors(ls_dataset *d, int64_t count, const int64_t *rows, double x_scale,
+                              void *x, void *y, ls_failure *f)
 {
+    (void)x_scale;
     const tensors *t = (const tensors *)d;
     copy_rows(t->x, d->x_bytes, count, rows, x);
     copy_rows(t->y, d->y_bytes, count, rows, y);
@@ -82,9 +83,10 @@ typedef struct custom {
     int (*item)(void *self, int64_t i, void *x, void *y);
 } custom;
 
-static ls_status read_items(ls_dataset *d, int64_t count, const int64_t *rows, void *x, void *y,
-                            ls_failure *f)
+static ls_status read_items(ls_dataset *d, int64_t count, const int64_t *rows, double x_scale,
+                            void *x, void *y, ls_failure *f)
 {
+    (void)x_scale;
     const custom *c = (const custom *)d;
     for (int64_t i = 0; i < count && !f->status; i++) {
         int answer = c->item(c->self, rows[i], (char *)x + (size_t)i * d->x_bytes,

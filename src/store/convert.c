@@ -5,6 +5,10 @@
  * swapped, integers of 3, 5, 6 or 7 bytes become 64 bits wide and half precision becomes double, all
  * exact, so that a number is rounded at most once.
  *
+ * Bytes, as images have them, are divided without a division, which the processor does slowly: v / d
+ * is v high + v low, where high has the first 16 bits of 1 / d, so that v high is exact and the sum
+ * rounds once. That this has the quotient's bits is not taken on trust: all 256 are compared first.
+ *
  * Called by table.c. */
 #include "store/convert.h"
 #include <string.h>
@@ -156,4 +160,57 @@ bool ls_convert(ls_stored s, const void *in, int64_t count, ls_dtype type, void 
     /* Beyond int64, the conversion has wrapped around. */
     bool may_wrap = type == LS_INT64 && !s.is_signed && s.width == 8;
     return !may_wrap || none_negative(out, count);
+}
+
+/* ---- division -------------------------------------------------------------------------------- */
+static void divide_bytes(const uint8_t *in, int64_t count, const ls_divisor *d, float *out)
+{
+    for (int64_t i = 0; i < count; i++) out[i] = (float)in[i] * d->high + (float)in[i] * d->low;
+}
+
+static void divide_f32(int64_t count, float by, float *x)
+{
+    for (int64_t i = 0; i < count; i++) x[i] /= by;
+}
+
+static void divide_f64(int64_t count, double by, double *x)
+{
+    for (int64_t i = 0; i < count; i++) x[i] /= by;
+}
+
+ls_divisor ls_divisor_of(ls_stored s, ls_dtype type, double by)
+{
+    ls_divisor d = { .by = by };
+    bool is_byte = s.width == 1 && !s.is_float && !s.is_signed;
+    if (by == 1 || !is_byte || type != LS_FLOAT32) return d;
+    uint8_t in[256];
+    float split[256], divided[256];
+    double inverse = 1 / (double)(float)by;
+    uint32_t bits;
+    d.high = (float)inverse;
+    memcpy(&bits, &d.high, sizeof bits);
+    bits &= ~UINT32_C(0xff);
+    memcpy(&d.high, &bits, sizeof bits);
+    d.low = (float)(inverse - (double)d.high);
+    for (int v = 0; v < 256; v++) {
+        in[v] = (uint8_t)v;
+        divided[v] = (float)v;
+    }
+    divide_bytes(in, 256, &d, split);
+    divide_f32(256, (float)by, divided);
+    d.is_split = memcmp(split, divided, sizeof split) == 0;
+    return d;
+}
+
+bool ls_convert_divided(ls_stored s, const void *in, int64_t count, ls_dtype type,
+                        const ls_divisor *d, void *out)
+{
+    if (d->is_split) {
+        divide_bytes(in, count, d, out);
+        return true;
+    }
+    if (!ls_convert(s, in, count, type, out)) return false;
+    if (d->by != 1 && type == LS_FLOAT32) divide_f32(count, (float)d->by, out);
+    if (d->by != 1 && type == LS_FLOAT64) divide_f64(count, d->by, out);
+    return true;
 }

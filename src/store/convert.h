@@ -9,3 +9,9 @@ typedef struct ls_stored { bool is_float, is_signed, is_big_endian; int width; }
  * numbers are not converted to LS_INT64 (false). */
 bool ls_convert(ls_stored s, const void *in, int64_t count, ls_dtype type, void *out);
 bool ls_is_converted(ls_stored s, ls_dtype type); /* the bytes differ, so that a copy is not enough */
+
+/* Division by a constant, with the bits of IEEE division. */
+typedef struct ls_divisor { double by; bool is_split; float high, low; } ls_divisor;
+ls_divisor ls_divisor_of(ls_stored s, ls_dtype type, double by); /* by 1: no division */
+/* As ls_convert(), then divided in type, a floating one. */
+bool ls_convert_divided(ls_stored s, const void *in, int64_t count, ls_dtype type, const ls_divisor *d, void *out);

@@ -32,12 +32,14 @@ typedef struct ls_table_info {
  * nor floating; dimensions whose product overflows; more than LS_MAX_NDIM dimensions. */
 ls_status ls_table_open(const char *path, const char *name, ls_table **out, ls_failure *f);
 const ls_table_info *ls_table_about(const ls_table *t);
-/* Rows in the order given, converted to type (LS_FLOAT32, LS_FLOAT64, LS_INT64). Integers that do
- * not fit int64 are DATA. Only the rows asked for are read (of chunked data: their chunks). */
-ls_status ls_table_read(ls_table *t, int64_t count, const int64_t *rows, ls_dtype type, void *out, ls_failure *f);
+/* Rows in the order given, converted to type (LS_FLOAT32, LS_FLOAT64, LS_INT64), a floating type
+ * then divided in it by divisor (1: not at all). Integers that do not fit int64 are DATA. Only the rows asked for are read (of chunked data: their chunks), or, of
+ * small datasets, all. */
+ls_status ls_table_read(ls_table *t, int64_t count, const int64_t *rows, ls_dtype type, double divisor, void *out,
+                        ls_failure *f);
 void      ls_table_close(ls_table *t);
 /* How much memory decoded chunks may take; at first 256 MiB, or an eighth of the machine's memory
- * where that is less. Contiguous data need none. */
+ * where that is less. Contiguous data are kept, as stored, up to 48 MiB, and not beyond the limit. */
 void      ls_table_limit(ls_table *t, size_t bytes);
 /* Names of all datasets in a file, with their shapes, one line each, for inspection. */
 ls_status ls_file_describe(const char *path, FILE *out, ls_failure *f);

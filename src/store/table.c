@@ -1,14 +1,17 @@
 /* table.c -- rows of a dataset, in any order.
  *
  * Contiguous data are read past HDF5: their place in the file is asked for once, then rows are
- * pread() from it, those that lie close together in one call, and converted here. Everything else
- * comes through HDF5 in bands: the rows of one row of chunks, decoded whole, as stored. Bands are
- * kept in a cache of bounded size. A band has one place in it, its number modulo the places: rows
- * drawn at random hit as often as with any other rule, and reading in order keeps what fits. Bands
+ * pread() from it, those that lie close together in one call, and converted here. Data that are small
+ * enough are kept as they are stored, from when the calls for single rows have cost about as much as
+ * reading everything; from then on rows are gathered in memory.
+ *
+ * Everything else comes through HDF5 in bands: the rows of one row of chunks, decoded whole, as stored.
+ * Bands are kept in a cache of bounded size. A band has one place in it, its number modulo the places:
+ * rows drawn at random hit as often as with any other rule, and reading in order keeps what fits. Bands
  * that are too large are not kept, nor are those without filters where not all fit: of such a band the
  * wanted rows alone are read, in one selection.
  *
- * The rows of a call are taken in order of their numbers; each knows where it goes. Calls on one
+ * Rows that are not kept are taken in order of their numbers; each knows where it goes. Calls on one
  * table take turns; HDF5's mutex is held only while HDF5 runs.
  *
  * Called by data, from the main thread and from the prefetch thread. */
@@ -20,6 +23,7 @@
 
 #define SCRATCH_BYTES ((size_t)256 * 1024)
 #define CACHE_BYTES   ((size_t)256 * 1024 * 1024)
+#define HELD_BYTES    ((size_t)48 * 1024 * 1024) /* of contiguous data that are kept whole */
 #define GAP_BYTES     2048 /* between rows: reading them costs no more than another call */
 #define PLACE_BYTES   128  /* what a place of the cache costs beside its band */
 
@@ -38,9 +42,12 @@ struct ls_table {
     int fd;
     hid_t file, set;
 
-    pthread_mutex_t turn; /* what follows belongs to one call at a time */
-    wanted *order;
+    pthread_mutex_t turn;  /* what follows belongs to one call at a time */
+    wanted *order, *spare; /* spare: for sorting */
     int64_t order_room;
+    uint8_t *held; /* contiguous data, all of them; or NULL */
+    size_t held_limit;
+    int64_t calls; /* of the system, to read rows */
     uint8_t *scratch;
     int64_t band_rows, band_count; /* band_count: places in the cache */
     band *bands;
@@ -67,6 +74,9 @@ void ls_table_limit(ls_table *t, size_t bytes)
 {
     (void)pthread_mutex_lock(&t->turn);
     free_bands(t);
+    ls_memory_free(t->held);
+    t->held = NULL;
+    t->held_limit = bytes < HELD_BYTES ? bytes : HELD_BYTES;
     if (t->layout.offset < 0 && t->layout.about.rows > 0) {
         size_t each = (size_t)t->band_rows * t->layout.about.row_bytes + PLACE_BYTES;
         int64_t all = (t->layout.about.rows + t->band_rows - 1) / t->band_rows;
@@ -141,6 +151,8 @@ void ls_table_close(ls_table *t)
     (void)pthread_mutex_destroy(&t->turn);
     ls_memory_free(t->scratch);
     ls_memory_free(t->order);
+    ls_memory_free(t->spare);
+    ls_memory_free(t->held);
     ls_memory_free(t->name);
     ls_memory_free(t->path);
     ls_memory_free(t);
@@ -151,42 +163,64 @@ void ls_table_close(ls_table *t)
 typedef struct request {
     ls_table *t;
     ls_dtype type;
+    ls_divisor divisor;
+    bool as_is; /* a copy is enough */
     size_t out_bytes;
     char *out;
     ls_failure *f;
 } request;
 
-static int by_row(const void *a, const void *b)
+static ls_status make_order_room(ls_table *t, int64_t count, ls_failure *f)
 {
-    const wanted *l = a, *r = b;
-    if (l->row != r->row) return l->row < r->row ? -1 : 1;
-    return (l->place > r->place) - (l->place < r->place);
+    if (count <= t->order_room) return LS_OK;
+    size_t bytes = (size_t)count < SIZE_MAX / sizeof *t->order ? (size_t)count * sizeof *t->order
+                                                               : SIZE_MAX;
+    ls_memory_free(t->order);
+    ls_memory_free(t->spare);
+    t->order = ls_memory_new(bytes);
+    t->spare = ls_memory_new(bytes);
+    t->order_room = t->order && t->spare ? count : 0;
+    if (t->order_room) return LS_OK;
+    return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to read %lld rows",
+                          ls_show(t->path).text, (long long)count);
 }
 
-/* The rows wanted, checked, in ascending order, in t->order. */
-static ls_status make_order(ls_table *t, int64_t count, const int64_t *rows, ls_failure *f)
+/* By row, and where a row is wanted more than once by place: digit by digit, the last one first. */
+static void sort(ls_table *t, int64_t count)
 {
-    if (count > t->order_room) {
-        ls_memory_free(t->order);
-        t->order_room = 0;
-        t->order = (size_t)count < SIZE_MAX / sizeof *t->order
-                       ? ls_memory_new((size_t)count * sizeof *t->order)
-                       : NULL;
-        if (!t->order)
-            return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to read %lld rows",
-                                  ls_show(t->path).text, (long long)count);
-        t->order_room = count;
+    enum { BITS = 11, DIGITS = 1 << BITS };
+    for (int shift = 0; (t->layout.about.rows - 1) >> shift > 0; shift += BITS) {
+        int64_t at[DIGITS + 1] = { 0 };
+        for (int64_t i = 0; i < count; i++) at[(t->order[i].row >> shift) % DIGITS + 1]++;
+        for (int d = 1; d < DIGITS; d++) at[d] += at[d - 1];
+        for (int64_t i = 0; i < count; i++)
+            t->spare[at[(t->order[i].row >> shift) % DIGITS]++] = t->order[i];
+        wanted *sorted = t->spare;
+        t->spare = t->order;
+        t->order = sorted;
     }
-    bool ascending = true;
-    for (int64_t i = 0; i < count; i++) {
+}
+
+static ls_status check_rows(const ls_table *t, int64_t count, const int64_t *rows, ls_failure *f)
+{
+    for (int64_t i = 0; i < count; i++)
         if (rows[i] < 0 || rows[i] >= t->layout.about.rows)
             return ls_failure_set(f, LS_ERR_ARG, "%s: %s has no row %lld: it has %lld",
                                   ls_show(t->path).text, ls_show(t->name).text, (long long)rows[i],
                                   (long long)t->layout.about.rows);
+    return LS_OK;
+}
+
+/* The rows wanted in ascending order, in t->order. */
+static ls_status make_order(ls_table *t, int64_t count, const int64_t *rows, ls_failure *f)
+{
+    bool ascending = true;
+    if (make_order_room(t, count, f)) return f->status;
+    for (int64_t i = 0; i < count; i++) {
         t->order[i] = (wanted){ rows[i], i };
         ascending = ascending && (i == 0 || rows[i - 1] <= rows[i]);
     }
-    if (!ascending) qsort(t->order, (size_t)count, sizeof *t->order, by_row);
+    if (!ascending) sort(t, count);
     return LS_OK;
 }
 
@@ -197,12 +231,50 @@ static ls_status put(const request *q, const wanted *w, int64_t first, int64_t n
     const ls_table *t = q->t;
     size_t width = q->out_bytes / (size_t)t->row_numbers;
     char *out = q->out + (size_t)w->place * q->out_bytes + (size_t)first * width;
-    if (ls_convert(t->layout.stored, in, numbers, q->type, out)) return LS_OK;
+    if (ls_convert_divided(t->layout.stored, in, numbers, q->type, &q->divisor, out)) return LS_OK;
     return ls_failure_set(q->f, LS_ERR_DATA, "%s: %s holds an integer above 2^63 - 1 in row %lld",
                           ls_show(t->path).text, ls_show(t->name).text, (long long)w->row);
 }
 
 /* ---- contiguous data ------------------------------------------------------------------------- */
+
+static size_t all_bytes(const ls_table *t)
+{
+    return (size_t)t->layout.about.rows * t->layout.about.row_bytes;
+}
+
+/* Keeps all data where they are small enough and have cost as much as that already. Where that
+ * fails, rows are read one by one, and the one that cannot be read is named. */
+static void hold(ls_table *t)
+{
+    ls_failure none = { 0 };
+    size_t bytes = all_bytes(t);
+    if (bytes > t->held_limit || t->calls < (int64_t)(bytes / GAP_BYTES)) return;
+    t->held = ls_memory_new(bytes);
+    if (t->held && ls_input_read(t->fd, t->path, t->layout.offset, t->held, bytes, &none) == LS_OK)
+        return;
+    ls_memory_free(t->held);
+    t->held = NULL;
+    t->held_limit = 0;
+}
+
+static ls_status read_held(const request *q, int64_t count, const int64_t *rows)
+{
+    enum { AHEAD = 8, LINE = 64, LINES = 8 };
+    const ls_table *t = q->t;
+    size_t row_bytes = t->layout.about.row_bytes;
+    for (int64_t i = 0; i < count; i++) {
+        const uint8_t *row = t->held + (size_t)rows[i] * row_bytes;
+        if (i + AHEAD < count) { /* rows drawn at random: no processor foresees them */
+            const uint8_t *later = t->held + (size_t)rows[i + AHEAD] * row_bytes;
+            for (size_t k = 0; k < row_bytes && k < LINES * LINE; k += LINE)
+                __builtin_prefetch(later + k);
+        }
+        if (q->as_is) memcpy(q->out + (size_t)i * row_bytes, row, row_bytes);
+        else if (put(q, &(wanted){ rows[i], i }, 0, t->row_numbers, row)) return q->f->status;
+    }
+    return LS_OK;
+}
 
 /* One row that is larger than the scratch. */
 static ls_status read_large_row(const request *q, const wanted *w)
@@ -234,15 +306,16 @@ static int64_t span_of(const ls_table *t, const wanted *w, int64_t count, bool *
 
 static ls_status read_contiguous(const request *q, int64_t count)
 {
-    const ls_table *t = q->t;
+    ls_table *t = q->t;
     size_t row_bytes = t->layout.about.row_bytes;
-    bool as_is = !ls_is_converted(t->layout.stored, q->type), is_run;
+    bool is_run;
     for (int64_t i = 0, n; i < count; i += n) {
         const wanted *w = t->order + i;
         n = span_of(t, w, count - i, &is_run);
+        t->calls++;
         int64_t at = t->layout.offset + w->row * (int64_t)row_bytes;
         int64_t rows = w[n - 1].row - w->row + 1;
-        if (as_is && is_run) {
+        if (q->as_is && is_run) {
             char *out = q->out + (size_t)w->place * row_bytes;
             if (ls_input_read(t->fd, t->path, at, out, (size_t)rows * row_bytes, q->f))
                 return q->f->status;
@@ -388,18 +461,27 @@ static ls_status read_bands(const request *q, int64_t count)
     return LS_OK;
 }
 
-ls_status ls_table_read(ls_table *t, int64_t count, const int64_t *rows, ls_dtype type, void *out,
-                        ls_failure *f)
+ls_status ls_table_read(ls_table *t, int64_t count, const int64_t *rows, ls_dtype type,
+                        double divisor, void *out, ls_failure *f)
 {
     if (type == LS_INT64 && t->layout.stored.is_float)
         return ls_failure_set(f, LS_ERR_DATA, "%s: %s is %s, where integers are needed",
                               ls_show(t->path).text, ls_show(t->name).text, t->layout.about.type);
     size_t width = type == LS_FLOAT32 ? 4 : 8;
-    request q = { t, type, (size_t)t->row_numbers * width, out, f };
+    request q = { .t = t,
+                  .type = type,
+                  .divisor = ls_divisor_of(t->layout.stored, type, divisor),
+                  .as_is = divisor == 1 && !ls_is_converted(t->layout.stored, type),
+                  .out_bytes = (size_t)t->row_numbers * width,
+                  .out = out,
+                  .f = f };
     (void)pthread_mutex_lock(&t->turn);
-    if (count > 0 && make_order(t, count, rows, f) == LS_OK) {
-        if (t->layout.offset >= 0) read_contiguous(&q, count);
-        else read_bands(&q, count);
+    bool is_contiguous = t->layout.offset >= 0;
+    if (is_contiguous && !t->held) hold(t);
+    if (count > 0 && check_rows(t, count, rows, f) == LS_OK) {
+        if (t->held) read_held(&q, count, rows);
+        else if (make_order(t, count, rows, f) == LS_OK)
+            is_contiguous ? read_contiguous(&q, count) : read_bands(&q, count);
     }
     (void)pthread_mutex_unlock(&t->turn);
     return f->status;

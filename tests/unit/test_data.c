@@ -79,12 +79,14 @@ typedef struct recorder {
     bool overlaps, is_slow;
 } recorder;
 
+static unsigned slow_item_us = 100;
+
 static int record(void *self, int64_t i, void *x, void *y)
 {
     recorder *r = self;
     if (atomic_fetch_add(&r->inside, 1) != 0) r->overlaps = true;
     r->asked[i]++;
-    if (r->is_slow) usleep(100);
+    if (r->is_slow) usleep(slow_item_us);
     ((float *)x)[0] = (float)i;
     ((float *)x)[1] = -(float)i;
     *(int64_t *)y = i;
@@ -615,5 +617,7 @@ Test(dataset, fingerprint_reads_1024_rows_from_first_to_last)
     cr_expect_eq(asked[2], 1024, "worked out once");
     end(ctx);
 }
+
+#include "data_windows.h"
 
 #include "data_files.h"

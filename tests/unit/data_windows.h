@@ -1,0 +1,59 @@
+/* data_windows.h -- batches that are read many at a time; a part of test_data.c, whose contexts and
+ * recorder it uses. */
+#pragma once
+
+/* Rows are read many batches at a time: a failure is still that of its batch, and those before it are
+ * handed out. */
+Test(loader, failure_in_the_middle_of_a_window)
+{
+    for (int64_t bad = 0; bad < 512; bad += 73) {
+        recorder r;
+        ls_ctx *ctx = begin();
+        ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, 512),
+                                     &(ls_loader_opts){ .batch_size = 2 });
+        ls_tensor *x, *y;
+        int64_t step = 0;
+        r.bad_row = bad;
+        for (; step < bad / 2; step++)
+            cr_assert(ls_next(l, &x, &y) && x && label(y, 1) == 2 * step + 1);
+        cr_expect_eq(ls_error(ctx), LS_OK);
+        cr_assert(ls_next(l, &x, &y) && !x && !y);
+        char text[64];
+        snprintf(text, sizeof text, "row %d cannot be read", (int)bad);
+        expect_failure(ctx, LS_ERR_DATA, text);
+        end(ctx);
+    }
+}
+
+/* How many rows have been read once so many batches of one row are handed out, and the reading thread
+ * has had time. */
+static int rows_read_ahead(bool is_slow, int batches)
+{
+    recorder r;
+    ls_ctx *ctx = begin();
+    ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, 512), &(ls_loader_opts){ .batch_size = 1 });
+    ls_tensor *x, *y;
+    int asked = 0;
+    r.is_slow = is_slow;
+    for (int i = 0; i < batches; i++) cr_assert(ls_next(l, &x, &y));
+    ls_loader_free(l); /* waits for what has begun */
+    for (int i = 0; i < 512; i++) asked += r.asked[i];
+    end(ctx);
+    return asked - batches;
+}
+
+/* Windows of 1, 2, 4, ... batches, the next one read as soon as one is begun; small ones where rows take
+ * their time. */
+Test(loader, reads_ahead_within_bounds)
+{
+    cr_expect_leq(rows_read_ahead(false, 1), 2);
+    cr_expect_leq(rows_read_ahead(false, 2), 1 + 4);
+    int most = 0;
+    for (int i = 1; i < 400; i += 3) {
+        int ahead = rows_read_ahead(false, i);
+        most = ahead > most ? ahead : most;
+    }
+    cr_expect(most > 64 && most <= 63 + 64, "%d rows ahead", most);
+    slow_item_us = 15000;
+    cr_expect_eq(rows_read_ahead(true, 8), 1);
+}
