@@ -15,7 +15,7 @@ typedef struct ls_optim ls_optim;
  *         no parameters, or one that does not require gradients
  * Source  torch.optim.SGD */
 typedef struct ls_sgd_opts { double lr, momentum, dampening, weight_decay; bool nesterov; } ls_sgd_opts;
-LS_API ls_optim *ls_sgd_new(ls_ctx *ctx, ls_list params, const ls_sgd_opts *o);
+LS_COLLECTIVE ls_optim *ls_sgd_new(ls_ctx *ctx, ls_list params, const ls_sgd_opts *o);
 
 LS_API void      ls_optim_zero_grad(ls_optim *o);
 /* One update from the gradients; parameters without a gradient stay. */

@@ -174,4 +174,6 @@ void ls_end_owned(ls_ctx *ctx); /* all of it, newest first */
  * nothing, or ls_agree() where it is collective). */
 bool      ls_enter(ls_ctx *ctx, const char *name);
 ls_status ls_agree(ls_ctx *ctx); /* links->agree; NULL context: LS_ERR_MEMORY */
+/* links->shared_new for what is worth it, else ls_new(). */
+void     *ls_shared_new(ls_ctx *ctx, size_t bytes, bool common, const char *what);
 ls_status ls_fail_with(ls_ctx *ctx, const ls_failure *f); /* an error by value into the context */

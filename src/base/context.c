@@ -100,3 +100,13 @@ bool ls_any(ls_ctx *ctx, bool mine)
     if (!ls_enter(ctx, "ls_any")) return ls_agree(ctx), true;
     return ctx->links->any(ctx, mine, &all) ? true : all != 0;
 }
+
+/* Less than this is exchanged by copying it. */
+#define SHARED_LEAST_BYTES ((size_t)16 << 10)
+
+void *ls_shared_new(ls_ctx *ctx, size_t bytes, bool common, const char *what)
+{
+    if (ctx->failure.status) return NULL;
+    return bytes > SHARED_LEAST_BYTES ? ctx->links->shared_new(ctx, bytes, common, what)
+                                      : ls_new(ctx, bytes, what);
+}

@@ -231,12 +231,14 @@ static void reduce(const board *b, const ls_group *g, const ls_span *s, int64_t 
     for (int r = 0; r < c->count; r++)
         for (int64_t k = 0; k < held(g, r); k++) b->piece[i++] = find(b, g, s, r, k) - s->at + from;
     for (int64_t bytes; from < to; from += bytes) {
+        _Alignas(LINE) char taken[CHUNK_BYTES];
+        char *sum = b->taker ? taken : root + from;
         bytes = to - from < CHUNK_BYTES ? to - from : CHUNK_BYTES;
-        add_tree(g, bytes, b->piece, root + from);
+        add_tree(g, bytes, b->piece, sum);
         if (b->taker) {
             const int64_t first = from - s->at, size = (int64_t)g->kernel->bytes;
             b->taker->done(b->taker->of, s->sum, (ls_range){ first / size, (first + bytes) / size },
-                           root + from);
+                           sum);
         }
         for (i = 0; i < g->plan->pieces; i++) b->piece[i] += bytes;
     }

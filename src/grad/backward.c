@@ -17,6 +17,7 @@ typedef struct contribution {
     struct contribution *later_use; /* on the tape; the list runs from the first use on */
     struct contribution *open_next;
     bool is_open; /* its tree is not closed yet */
+    ls_tensor *of;
     ls_row_sum sum;
     void *value;
 } contribution;
@@ -77,20 +78,31 @@ static void *contribution_room(backward *b, const pending *p)
 }
 
 /* ---- closing trees --------------------------------------------------------------------------- */
-static ls_status close_trees(backward *b)
+/* The open trees, in the order in which they were opened, and what they are gradients of. */
+static ls_row_sum **take_open(backward *b, ls_tensor ***of)
 {
-    ls_ctx *ctx = b->ctx;
     int64_t count = b->open_count, i = count;
-    if (!count) return ctx->failure.status;
     ls_row_sum **all = take(b, (size_t)count * sizeof *all);
-    if (!all) return ls_agree(ctx);
+    *of = all ? take(b, (size_t)count * sizeof **of) : NULL;
+    if (!*of) return NULL;
     for (contribution *c = b->open; c; c = c->open_next) {
         all[--i] = &c->sum;
+        (*of)[i] = c->of;
         c->is_open = false;
     }
     b->open = NULL;
     b->open_count = 0;
-    return ctx->links->sums(ctx, all, count);
+    return all;
+}
+
+static ls_status close_trees(backward *b)
+{
+    ls_ctx *ctx = b->ctx;
+    ls_tensor **of;
+    int64_t count = b->open_count;
+    if (!count) return ctx->failure.status;
+    ls_row_sum **all = take_open(b, &of);
+    return all ? ctx->links->sums(ctx, all, count) : ls_agree(ctx);
 }
 
 static bool has_open_tree(const pending *p)
@@ -193,6 +205,7 @@ static void open_tree(backward *b, const ls_record *r, int i, const void *g, con
     }
     c->sum = (ls_row_sum){ batch, r->in[i]->count, r->in[i]->dtype, piece, c->value };
     c->is_open = true;
+    c->of = r->in[i];
     c->open_next = b->open;
     b->open = c;
     b->open_count++;
@@ -263,6 +276,40 @@ static void settle_params(backward *b)
     }
 }
 
+/* Whether the update that was offered can be made while trees are closed: every parameter's gradient
+ * is one open tree and nothing else. */
+static bool may_update(const backward *b)
+{
+    int64_t count = 0;
+    for (const pending *p = b->params; p; p = p->next_param, count++)
+        if (!p->t->grad_fresh || !p->uses || p->uses->later_use || !p->uses->is_open) return false;
+    return b->ctx->update && count > 0 && count == b->open_count;
+}
+
+typedef struct taking {
+    const ls_update *update;
+    ls_tensor **param;
+} taking;
+
+static void take_slice(void *of, int64_t sum, ls_range elements, const void *value)
+{
+    const taking *t = of;
+    t->update->slice(t->update->of, t->param[sum], elements, value);
+}
+
+/* Closes the trees of all parameters, and each slice of a sum goes into the update. */
+static ls_status update_params(backward *b)
+{
+    ls_ctx *ctx = b->ctx;
+    ls_update *u = ctx->update;
+    taking t = { .update = u };
+    int64_t count = b->open_count;
+    ls_row_sum **all = take_open(b, &t.param);
+    if (!all) return ls_agree(ctx);
+    u->made = true;
+    return ctx->links->update(ctx, all, count, u->common, take_slice, &t);
+}
+
 static void forget(backward *b, ls_record *last, uint64_t visit)
 {
     for (pending *p = b->params; p; p = p->next_param) p->t->pending = NULL;
@@ -291,11 +338,13 @@ ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g)
             backward_record(&b, r);
             count--;
         }
-    if (ctx->failure.status || close_trees(&b)) {
+    if (ctx->update) ctx->update->begin_s = ls_clock_s();
+    bool updates = may_update(&b);
+    if (ctx->failure.status || (updates ? update_params(&b) : close_trees(&b))) {
         forget(&b, last, visit);
         return ls_agree(ctx);
     }
-    settle_params(&b);
+    if (!updates) settle_params(&b);
     forget(&b, NULL, visit);
     return LS_OK;
 }

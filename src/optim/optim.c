@@ -1,7 +1,9 @@
 /* optim.c -- what all optimizers share: the list of parameters, joined in a slab, their state in
  * one block, zeroing gradients, and the walk over the parameters.
  *
- * Every rank updates its own whole copy from equal gradients, so copies stay equal.
+ * By hand, every rank updates its own whole copy from equal gradients, so copies stay equal. A run
+ * offers the update to backward instead: where the ranks of a node hold values and state in common,
+ * each of them then updates the slice whose gradient it has just added up.
  */
 #include "optim/optim.h"
 #include <string.h>
@@ -9,7 +11,7 @@
 static void end_optim(void *self)
 {
     ls_optim *o = self;
-    if (o->state) ls_memory_free(o->state[0]);
+    if (o->state) o->ctx->links->shared_free(o->ctx, o->state[0]);
     ls_memory_free(o->state);
     ls_memory_free(o->began);
     ls_memory_free((void *)(uintptr_t)o->params.at);
@@ -37,7 +39,9 @@ static bool make_state(ls_optim *o)
     o->state = ls_new(o->ctx, ((size_t)o->params.count * (size_t)o->slots + 1) * sizeof *o->state,
                       "the optimizer");
     o->began = ls_new(o->ctx, (size_t)o->params.count * sizeof *o->began, "the optimizer");
-    char *at = o->state ? o->state[0] = ls_new(o->ctx, bytes, "the state of the optimizer") : NULL;
+    char *at = o->state
+                   ? o->state[0] = ls_shared_new(o->ctx, bytes, true, "the state of the optimizer")
+                   : NULL;
     if (!at || !o->began) return false;
     for (int64_t i = 0; i < o->params.count; i++)
         for (int s = 0; s < o->slots; s++) {
@@ -93,12 +97,70 @@ void ls_optim_zero_grad(ls_optim *o)
     if (o) ls_zero_grad(o->params);
 }
 
+/* ---- updates ------------------------------------------------------------------------------- */
+static void update_all(ls_optim *o)
+{
+    for (int64_t i = 0; i < o->params.count; i++) {
+        ls_tensor *p = o->params.at[i];
+        if (!p->has_grad) continue;
+        o->kind->update(o, i, (ls_range){ 0, p->count }, ls_tensor_grad(p)->data);
+        o->began[i] = o->slots > 0;
+    }
+}
+
+static void own(ls_optim *o)
+{
+    const ls_links *links = o->ctx->links;
+    for (int64_t i = 0; i < o->params.count; i++) ls_tensor_own(o->params.at[i]);
+    if (links->is_common(o->ctx, o->state[0])) links->leave_common(o->ctx);
+}
+
 ls_status ls_optim_step(ls_ctx *ctx, ls_optim *o)
 {
     if (!ls_enter(ctx, "ls_optim_step") || !o) return ls_agree(ctx);
-    for (int64_t i = 0; i < o->params.count; i++)
-        if (o->params.at[i]->has_grad) o->kind->update(o, i);
+    own(o);
+    if (!ctx->failure.status) update_all(o);
     return ctx->failure.status;
+}
+
+static void update_slice(void *of, ls_tensor *param, ls_range e, const void *grad)
+{
+    ls_optim *o = of;
+    for (int64_t seen = 0; seen < o->params.count; seen++) {
+        if (o->params.at[o->latest] == param) {
+            o->kind->update(o, o->latest, e, grad);
+            return;
+        }
+        o->latest = (o->latest + 1) % o->params.count;
+    }
+}
+
+static bool is_common(const ls_optim *o)
+{
+    const ls_links *links = o->ctx->links;
+    if (o->slots && !links->is_common(o->ctx, o->state[0])) return false;
+    for (int64_t i = 0; i < o->params.count; i++)
+        if (!links->is_common(o->ctx, o->params.at[i]->data)) return false;
+    return true;
+}
+
+ls_update ls_optim_begin(ls_optim *o)
+{
+    return (ls_update){ .slice = update_slice, .of = o, .common = is_common(o) };
+}
+
+ls_status ls_optim_end(ls_optim *o, const ls_update *u)
+{
+    if (!ls_enter(o->ctx, "ls_optim_step")) return ls_agree(o->ctx);
+    if (!u->made) {
+        own(o);
+        if (!o->ctx->failure.status) update_all(o);
+    }
+    for (int64_t i = 0; i < o->params.count; i++) {
+        if (u->made && o->params.at[i]->has_grad) o->began[i] = o->slots > 0;
+        o->params.at[i]->has_grad = false; /* slices of it may be on other ranks */
+    }
+    return o->ctx->failure.status;
 }
 
 double ls_optim_lr(const ls_optim *o)

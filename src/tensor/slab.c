@@ -1,6 +1,9 @@
 /* slab.c -- parameters in flat blocks: values in one, gradients in another, in the order of the
  * list, so that an update, a reduction or a digest is one pass over memory.
  *
+ * The ranks of a node hold large values in common: every rank brings equal ones, and only the update
+ * of a reduction writes them from then on. Their gradients lie where the other ranks can read them.
+ *
  * Called by the optimizers. Blocks belong to the context; tensors keep their handles and change
  * only where their values lie. Each parameter starts on a 64-byte boundary.
  */
@@ -9,14 +12,15 @@
 
 typedef struct slab {
     ls_owned owned;
+    ls_ctx *ctx;
     void *values, *grads;
 } slab;
 
 static void end_slab(void *self)
 {
     slab *s = self;
-    ls_memory_free(s->values);
-    ls_memory_free(s->grads);
+    s->ctx->links->shared_free(s->ctx, s->values);
+    s->ctx->links->shared_free(s->ctx, s->grads);
     ls_memory_free(s);
 }
 
@@ -50,8 +54,9 @@ ls_status ls_slab_join(ls_ctx *ctx, ls_list params)
     if (!bytes) return ctx->failure.status;
     slab *s = ls_new(ctx, sizeof *s, "the slab of parameters");
     if (!s) return ctx->failure.status;
-    s->values = ls_new(ctx, bytes, "the values of the parameters");
-    s->grads = ls_new(ctx, bytes, "the gradients of the parameters");
+    s->ctx = ctx;
+    s->values = ls_shared_new(ctx, bytes, true, "the values of the parameters");
+    s->grads = ls_shared_new(ctx, bytes, false, "the gradients of the parameters");
     if (!s->values || !s->grads) {
         end_slab(s);
         return ctx->failure.status;

@@ -140,6 +140,12 @@ bool ls_tensor_usable(const ls_tensor *t, const char *what)
     return false;
 }
 
+void ls_tensor_own(const ls_tensor *t)
+{
+    const ls_links *links = t->ctx->links;
+    if (links->is_common(t->ctx, t->data)) links->leave_common(t->ctx);
+}
+
 int64_t ls_tensor_row_count(const ls_tensor *t)
 {
     int64_t count = 1;

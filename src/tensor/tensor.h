@@ -64,6 +64,8 @@ ls_tensor *ls_tensor_grad(const ls_tensor *t);
 /* Where gradients go: made at the first call. NULL, with the context failed, without memory. */
 ls_tensor *ls_tensor_grad_make(ls_tensor *t);
 void       ls_tensor_grad_set(ls_tensor *t, ls_tensor *grad); /* t takes grad over, and ends the old one */
+/* Before t's values are written by hand: what the ranks of a node hold in common becomes each one's own. */
+void       ls_tensor_own(const ls_tensor *t);
 double ls_round(ls_dtype type, double x); /* to the nearest of that type */
 double ls_element(const ls_tensor *t, int64_t i); /* element i held here, as double; no checks */
 

@@ -2,8 +2,9 @@
  *
  *   data     the next batch; a rank's rows of it           (the loader's buffers)
  *   ops      forward through the model to the cost         (on the tape, in the step's arena)
- *   grad     backward; every rank's rows, added in the tree (the gradients, whole)
- *   optim    the update                                    (the parameters)
+ *   grad     backward                                      (gradients of this rank's rows)
+ *   comm     every rank's rows, added in the tree          (slices of the gradients, whole)
+ *   optim    the update of each slice as it is made        (the parameters)
  *
  * The next step ends what this one has made. An error on any rank ends the step, and the loop
  * around it, on all.
@@ -31,11 +32,15 @@ bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_pha
     phases->forward += lap(&clock);
 
     ls_optim_zero_grad(run->optim);
+    ls_update update = ls_optim_begin(run->optim);
+    ctx->update = &update;
     ls_backward(ctx, loss);
-    phases->backward += lap(&clock);
-
-    ls_optim_step(ctx, run->optim);
-    phases->update += lap(&clock);
+    ctx->update = NULL;
+    ls_optim_end(run->optim, &update);
+    double whole = lap(&clock), reduced = clock - update.begin_s;
+    if (reduced < 0 || reduced > whole) reduced = 0;
+    phases->backward += whole - reduced;
+    phases->update += reduced;
 
     *cost = ls_item(loss);
     *rows = ls_dim(x, 0);

@@ -109,6 +109,64 @@ static int two_models(ls_ctx *ctx)
     return ls_finish(ctx);
 }
 
+static int wave(void *self, int64_t i, void *x, void *y)
+{
+    (void)self;
+    for (int k = 0; k < 32; k++) ((float *)x)[k] = (float)((i * (k + 3)) % 17) / 16 - 0.5f;
+    *(float *)y = (float)(i % 5);
+    return 0;
+}
+
+static void print_sums(ls_ctx *ctx, ls_list params)
+{
+    LS_NO_GRAD(ctx);
+    for (int64_t i = 0; i < params.count; i++) {
+        ls_tensor *p = params.at[i];
+        ls_printf(ctx, "%.9g %.9g ", ls_item(ls_sum(ls_mul(p, p))), ls_at(p, 0));
+    }
+    ls_printf(ctx, "\n");
+}
+
+/* A model so large that a node's ranks hold it in common: a run's steps, parameters written by hand,
+ * steps again, a loop by hand, another optimizer, and steps of its run. */
+static void by_hand_between(ls_ctx *ctx)
+{
+    ls_dataset *d = ls_dataset_new(ctx, &(ls_dataset_def){ .name = "waves",
+                                                           .rows = 300,
+                                                           .item = wave,
+                                                           .x.shape = LS_SHAPE(32),
+                                                           .y.shape = LS_SHAPE(1) });
+    ls_loader *data = ls_loader_new(ctx, d, &(ls_loader_opts){ .batch_size = 96, .shuffle = true });
+    ls_module *m = ls_sequential(ctx, LS_LINEAR(32, 256), LS_TANH, LS_LINEAR(256, 64), LS_RELU,
+                                 LS_LINEAR(64, 1));
+    ls_sgd_opts settings = { .lr = 0.01, .momentum = 0.9 };
+    ls_list params = ls_parameters(m);
+    ls_optim *o = ls_sgd_new(ctx, params, &settings);
+    double cost;
+    for (int round = 0; round < 2; round++) {
+        ls_run run = { .model = m, .loss = ls_mse_loss, .optim = o, .data = data, .epochs = 9 };
+        for (int i = 0; i < 5 && !ls_fit_step(ctx, &run, &cost); i++)
+            ls_printf(ctx, "%.9g\n", cost);
+        print_sums(ctx, params);
+        {
+            LS_NO_GRAD(ctx);
+            ls_add_(params.at[0], params.at[0], 0.01);
+        }
+        for (int i = 0; i < 3 && !ls_fit_step(ctx, &run, &cost); i++)
+            ls_printf(ctx, "%.9g\n", cost);
+        ls_tensor *x, *y;
+        while (ls_next(data, &x, &y)) {
+            ls_optim_zero_grad(o);
+            ls_backward(ctx, ls_mse_loss(ls_forward(m, x), y));
+            ls_optim_step(ctx, o);
+        }
+        print_sums(ctx, params);
+        ls_optim *older = o;
+        o = ls_sgd_new(ctx, params, &settings);
+        ls_optim_free(older);
+    }
+}
+
 /* A result is read after its step. */
 static void stale_result(ls_ctx *ctx)
 {
@@ -149,6 +207,7 @@ int main(int argc, char **argv)
     else if (!strcmp(job, "early_break")) early_break(ctx, failing);
     else if (!strcmp(job, "one_row_bad")) one_row_bad(ctx);
     else if (!strcmp(job, "shared_weight")) shared_weight(ctx);
+    else if (!strcmp(job, "by_hand_between")) by_hand_between(ctx);
     else if (!strcmp(job, "two_models")) return two_models(ctx);
     else if (!strcmp(job, "stale_result")) stale_result(ctx);
     else if (!strcmp(job, "late_rank")) late_rank(ctx, failing);

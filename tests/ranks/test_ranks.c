@@ -28,19 +28,24 @@ Test(ranks, five_rows, .timeout = 300)
     same_on_all_ranks("scores.yaml", "--train.leaf_rows=4");
 }
 
-static void make_regression(const char *rows)
+static void make_regression(const char *rows, const char *layers)
 {
+    char config[512];
     must_run(run(tool("LS_TEST_MAKE_DATA"), "regression", "regression.h5", rows, "9", NULL));
-    write_file("regression.yaml",
-               "seed: 3\ndtype: float64\ndata: {train: regression.h5, batch_size: 64}\n"
-               "model: [linear: 16, tanh, linear: 1]\nloss: mse\n"
-               "optimizer: {sgd: {lr: 0.01, momentum: 0.9, weight_decay: 1e-4, nesterov: true}}\n"
-               "train: {epochs: 3}\n");
+    snprintf(config, sizeof config,
+             "seed: 3\ndtype: float64\ndata: {train: regression.h5, batch_size: 64}\n"
+             "model: [%s]\nloss: mse\n"
+             "optimizer: {sgd: {lr: 0.01, momentum: 0.9, weight_decay: 1e-4, nesterov: true}}\n"
+             "train: {epochs: 3}\n",
+             layers);
+    write_file("regression.yaml", config);
 }
+
+static const char narrow[] = "linear: 16, tanh, linear: 1";
 
 Test(ranks, short_last_batch, .timeout = 300)
 {
-    make_regression("1003");
+    make_regression("1003", narrow);
     same_on_all_ranks("regression.yaml", NULL);
     same_on_all_ranks("regression.yaml", "--data.normalize=standard");
     same_on_all_ranks("regression.yaml", "--data.drop_last=true");
@@ -48,9 +53,19 @@ Test(ranks, short_last_batch, .timeout = 300)
 
 Test(ranks, more_ranks_than_rows, .timeout = 300)
 {
-    make_regression("3");
+    make_regression("3", narrow);
     same_on_all_ranks("regression.yaml", NULL);
     same_on_all_ranks("regression.yaml", "--train.leaf_rows=1");
+}
+
+/* So wide that the ranks of a node hold it in common; and the same by messages alone. */
+Test(ranks, wide, .timeout = 300)
+{
+    make_regression("300", "linear: 100, tanh, linear: 60, relu, linear: 1");
+    same_on_all_ranks("regression.yaml", NULL);
+    setenv("LS_NODE_MEMORY", "0", 1);
+    same_on_all_ranks("regression.yaml", NULL);
+    unsetenv("LS_NODE_MEMORY");
 }
 
 /* ---- stopped after any step, and resumed on another number of ranks -------------------------- */
@@ -77,7 +92,7 @@ Test(ranks, stopped_and_resumed, .timeout = 600)
 Test(ranks, stopped_at_every_step, .timeout = 300)
 {
     char whole[65], pieces[65];
-    make_regression("200"); /* 4 steps an epoch */
+    make_regression("200", narrow); /* 4 steps an epoch */
     must_run(train(1, "regression.yaml", "whole", NULL));
     newest_digest("whole", whole);
     for (int runs = 1; runs <= 12; runs++) {
@@ -171,8 +186,8 @@ Test(ranks, misuse_is_named, .timeout = 600)
 
 Test(ranks, results_of_odd_programs_agree, .timeout = 300)
 {
-    static const char *const jobs[] = { "shared_weight", "two_models" };
-    for (int j = 0; j < 2; j++) {
+    static const char *const jobs[] = { "shared_weight", "two_models", "by_hand_between" };
+    for (int j = 0; j < 3; j++) {
         spawned *first = mpi_run(1, tool("LS_TEST_MISUSE"), jobs[j], NULL);
         cr_assert(eq(int, first->code, 0), "%s", first->err);
         for (int np = 2; np <= 8; np += np < 5 ? 1 : 3) {
