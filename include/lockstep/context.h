@@ -23,6 +23,7 @@ extern "C" {
     X(STOPPED, 75, "stopped on request, checkpoint saved")                                         \
     X(CONFIG, 78, "a setting does not fit")                                                        \
     X(NUMERIC, 79, "a cost or a gradient is not finite")                                           \
+    X(REPLICA, 76, "copies of the parameters differ between ranks")                                \
     X(NOT_SAME, 70, "ranks stand at different calls or pass different arguments")                  \
     X(LATE, 71, "a rank did not arrive before the deadline")                                       \
     X(MEMORY, 70, "out of memory")

@@ -19,6 +19,7 @@ typedef struct ls_run {
     int64_t     save_every, keep;  /* epochs; 0: only at the end, and 3 */
     int64_t     save_every_steps;  /* steps; 0: none between epochs */
     int64_t     stop_after;        /* ends with STOPPED after so many steps of this call; 0: never */
+    double      stop_before_s;     /* likewise, before so many seconds have passed; 0: never */
     const char *log_file;          /* JSON lines; NULL: none */
     const char *config;            /* kept in checkpoints; NULL: worked out from the objects */
     bool        fresh;             /* ls_fit() does not resume */

@@ -4,6 +4,7 @@
  *   context.c   the context, what it owns, public calls             memory.c   counted allocation
  *   leaf.c      rows, leaves, pieces and the tree as pure integers  hash.c     SHA-256, CRC-32
  *   random.c    PyTorch's random numbers                            clock.c    seconds, monotonic
+ *   fault.c     fault points for tests                              stop.c     wishes to end a run
  */
 #pragma once
 #include "lockstep/lockstep.h"
@@ -60,6 +61,33 @@ void     ls_sha256_add(ls_sha256 *s, const void *data, size_t bytes);
 void     ls_sha256_end(ls_sha256 *s, uint8_t digest[32]);
 void     ls_hex(const uint8_t *bytes, size_t count, char *out); /* 2 count + 1 characters */
 uint32_t ls_crc32(uint32_t crc, const void *data, size_t bytes); /* start with 0; as zlib's */
+/* Fast, for telling copies apart; no protection against intent. One changed bit always shows. */
+uint64_t ls_digest64(uint64_t seed, const void *data, size_t bytes);
+
+/* ---- fault points: LS_FAULT=NAME[:RANK[:OCCURRENCE[:ACTION]]], see fault.c -------------------- */
+#define LS_FAULT_MAP(X)                                                                            \
+    X(allocate, MEMORY) X(configure, CONFIG) X(data_open, DATA) X(data_read, IO) X(resume, IO)     \
+    X(step, USE) X(exchange, IO) X(cost, NUMERIC) X(parameter, NUMERIC) X(flip, USE)               \
+    X(evaluate, USE) X(save_image, MEMORY) X(save_write, IO) X(save_sync, IO) X(save_name, IO)     \
+    X(save_done, USE) X(log, IO) X(finish, USE)
+typedef enum ls_fault_point {
+#define X(name, status) LS_FAULT_##name,
+    LS_FAULT_MAP(X)
+#undef X
+} ls_fault_point;
+extern bool ls_fault_armed;
+void ls_fault_begin(int rank); /* arms what the environment says */
+bool ls_fault_hit(ls_fault_point point);
+/* Whether the place is to fail now. */
+static inline bool ls_fault(ls_fault_point point)
+{
+    return __builtin_expect(ls_fault_armed, 0) && ls_fault_hit(point);
+}
+bool ls_fault_fail(ls_fault_point point, ls_failure *f); /* the same, with f set */
+
+/* ---- wishes to end a run --------------------------------------------------------------------- */
+void ls_stop_catch(void); /* from now on SIGTERM, SIGINT and SIGUSR1 are wishes */
+bool ls_stop_asked(void);
 
 /* ---- clock ----------------------------------------------------------------------------------- */
 double ls_clock_s(void); /* monotonic */

@@ -17,7 +17,7 @@ static atomic_size_t calls, frees;
 
 void *ls_memory_new(size_t bytes)
 {
-    if (bytes > PTRDIFF_MAX - ALIGNMENT) return NULL;
+    if (bytes > PTRDIFF_MAX - ALIGNMENT || ls_fault(LS_FAULT_allocate)) return NULL;
     size_t whole = bytes ? (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT : ALIGNMENT;
     void *p = aligned_alloc(ALIGNMENT, whole);
     if (!p) return NULL;

@@ -22,6 +22,8 @@
  * leading zeros on whole numbers. False if text is anything else or does not fit. */
 bool ls_text_int(const char *text, int64_t *out);
 bool ls_text_real(const char *text, double *out);
+/* Seconds: "90", "1.5h", "90m", "30s", "2d", "1:30:00", "45:00". */
+bool ls_text_seconds(const char *text, double *out);
 enum { LS_REAL_CHARS = 32, LS_QUOTE_CHARS = 72 };
 const char *ls_real_text(double value, char out[LS_REAL_CHARS]); /* the shortest that reads back */
 /* text in quotes for a message: long ones cut, unprintable bytes as '?'. */
@@ -142,7 +144,8 @@ typedef struct ls_config {
     const char *path; /* of the configuration */
     bool        fresh, quiet;
     int64_t     stop_after;
-    double      deadline_s;
+    double      deadline_s, stop_before_s;
+    const char *stop_before;
     int64_t     seed, dtype;
     struct {
         const char *train, *validation, *x, *y;

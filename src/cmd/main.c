@@ -2,7 +2,8 @@
  *
  * Every rank starts lockstep first of all, so that whatever happens, one rank says it and all end
  * with one exit code. A sub-command leaves its error in the context; ls_finish() turns it into the
- * exit code.
+ * exit code. Signals that ask a training to stop are caught before that, so that none ends it
+ * halfway.
  */
 #include "cmd/cmd.h"
 #include <errno.h>
@@ -75,6 +76,7 @@ static void run(ls_ctx *ctx, int64_t count, const char *const *words)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], ls_train_command.name)) ls_stop_catch();
     ls_ctx *ctx = ls_start(NULL);
     if (!ls_error(ctx)) run(ctx, argc - 1, (const char *const *)argv + 1);
     if (ls_is_root(ctx) && (fflush(stdout) || ferror(stdout)))

@@ -24,6 +24,15 @@ ls_status ls_config_resolve(ls_settings *s, const ls_inputs *in, ls_failure *f)
     if (ls_settings_file(s, root, f) || ls_settings_environment(s, in->environment, f) ||
         ls_settings_flags(s, in->count, in->words, f) || ls_settings_complete(s, 0, root, f))
         return f->status;
+    ls_config *c = s->values;
+    if (c->stop_before && !ls_text_seconds(c->stop_before, &c->stop_before_s)) {
+        char quoted[LS_QUOTE_CHARS];
+        return ls_failure_set(
+            f, LS_ERR_ARG,
+            "--stop-before must be a time above 0, as 3600, 90m, 12h or 1:30:00, not "
+            "%s",
+            ls_quote(c->stop_before, quoted));
+    }
     return ls_config_check(s, f);
 }
 

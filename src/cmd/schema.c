@@ -22,6 +22,8 @@ static const ls_key keys[] = {
       .help = "starts over, whatever checkpoints there are" },
     { "stop-after", LS_KEY_INT, OPTION, AT(stop_after), .min = 1, .value = "STEPS",
       .help = "saves and ends with exit code 75 after so many steps" },
+    { "stop-before", LS_KEY_TEXT, OPTION, AT(stop_before), .value = "TIME",
+      .help = "likewise, to be done within a time: 90m, 12h, 1:30:00" },
     { "deadline", LS_KEY_REAL, OPTION | LS_KEY_ABOVE, AT(deadline_s), .standard = "600",
       .value = "SECONDS", .help = "longest wait for another rank" },
     { "quiet", LS_KEY_BOOL, OPTION, AT(quiet), .help = "no description, costs or progress" },

@@ -55,6 +55,29 @@ bool ls_text_real(const char *text, double *out)
     return true;
 }
 
+bool ls_text_seconds(const char *text, double *out)
+{
+    static const char units[] = "smhd";
+    static const double seconds[] = { 1, 60, 3600, 86400 };
+    char number[32];
+    double value, all = 0;
+    for (int fields = 0; fields < 3; fields++) {
+        size_t length = strcspn(text, ":");
+        const char *unit = length > 1 && text[length] == '\0' && fields == 0
+                               ? strchr(units, text[length - 1])
+                               : NULL;
+        if (length == 0 || length >= sizeof number) return false;
+        snprintf(number, sizeof number, "%.*s", (int)(length - (unit != NULL)), text);
+        if (!ls_text_real(number, &value) || value < 0 || (fields > 0 && value >= 60)) return false;
+        all = 60 * all + value * (unit ? seconds[unit - units] : 1);
+        text += length + (text[length] == ':');
+        if (*text == '\0') break;
+        if (fields == 2) return false;
+    }
+    *out = all;
+    return all > 0 && text[-1] != ':';
+}
+
 const char *ls_real_text(double value, char out[LS_REAL_CHARS])
 {
     locale_t plain = newlocale(LC_ALL_MASK, "C", NULL), before = uselocale(plain);

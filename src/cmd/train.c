@@ -147,6 +147,7 @@ static void train(ls_ctx *ctx, const ls_settings *s, objects *o)
                     .save_every_steps = c->checkpoint.every_steps,
                     .keep = c->checkpoint.keep,
                     .stop_after = c->stop_after,
+                    .stop_before_s = c->stop_before_s,
                     .log_file = c->log.file,
                     .config = o->numbers,
                     .fresh = c->fresh,

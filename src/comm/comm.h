@@ -38,4 +38,25 @@ void  ls_comm_shared_free(ls_ctx *ctx, void *p);
 bool  ls_comm_is_common(const ls_ctx *ctx, const void *p);
 void  ls_comm_leave_common(ls_ctx *ctx);
 
+/* ---- pulse.c: what ranks tell each other every few milliseconds of a run --------------------- */
+enum { LS_WISH_STOP = 1, LS_WISH_REPORT = 2 };
+enum { LS_PHASES = 4 }; /* read, forward, backward, update */
+typedef struct ls_pulse {
+    uint64_t wishes;
+    uint64_t digest; /* of what is to be equal on all ranks */
+    double   step_s; /* of the last step */
+    double   busy_s[LS_PHASES]; /* of its own, waiting for others left out */
+} ls_pulse;
+typedef struct ls_pulses {
+    uint64_t wishes; /* of any */
+    double   step_s; /* the longest */
+    char     slowest[24]; /* "rank 3", where a report is wished for */
+    double   factor; /* times the median of the others */
+    int      phase;  /* where most of it is */
+} ls_pulses;
+/* REPLICA where digests differ. when: for that complaint, "step 840". Collective. */
+ls_status ls_comm_pulse(ls_ctx *ctx, const ls_pulse *mine, const char *when, ls_pulses *out);
+bool      ls_comm_is_alone(const ls_ctx *ctx);
+double    ls_comm_waited_s(const ls_ctx *ctx); /* for other ranks, so far; short waits left out */
+
 const char *ls_comm_version(void); /* "Open MPI 4.1.4" */

@@ -133,7 +133,8 @@ static ls_status settle(ls_ctx *ctx, ls_status status, const char *text, int ran
 {
     ls_comm *c = ctx->comm;
     ls_failure f = { 0 };
-    if (!c || c->count == 1 || status == LS_ERR_STOPPED) ls_failure_set(&f, status, "%s", text);
+    bool of_all = status == LS_ERR_STOPPED || status == LS_ERR_REPLICA;
+    if (!c || c->count == 1 || of_all) ls_failure_set(&f, status, "%s", text);
     else ls_failure_set(&f, status, "rank %d of %d: %s", rank, c->count, text);
     ctx->failure = f;
     ctx->agreed = true;

@@ -82,6 +82,7 @@ typedef struct ls_comm {
     uint64_t    fence;    /* the next */
     uint64_t    calls;    /* the most of any rank when a failure was agreed on */
     bool        meeting, posted;
+    double      waited_s; /* for other ranks, where waiting took long */
     ls_peer    *peer;
     uint64_t    leave_at; /* the first exchange that a failed rank leaves out, or UINT64_MAX */
     int         plain;    /* a rank that is at the fence, and */

@@ -34,6 +34,7 @@ static void place(ls_ctx *ctx, int rank, int count)
     ctx->comm->rank = ctx->place.rank = rank;
     ctx->comm->count = ctx->place.count = count;
     ctx->is_root = rank == 0;
+    ls_fault_begin(rank);
     snprintf(ctx->who, sizeof ctx->who, "rank %d of %d", rank, count);
 }
 

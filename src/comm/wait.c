@@ -70,7 +70,10 @@ bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave)
     for (int64_t polls = 1;; polls++) {
         ls_progress progress = LS_NOTHING;
         if (!ls_comm_ok(ctx, poll(of, &progress), "waiting for another rank")) return false;
-        if (progress == LS_DONE) return true;
+        if (progress == LS_DONE) {
+            if (begin_s > 0) ctx->comm->waited_s += ls_clock_s() - begin_s;
+            return true;
+        }
         if (progress == LS_SOME) polls = 1;
         ls_comm_hear(ctx);
         if (may_leave && ls_comm_must_leave(ctx)) return false;

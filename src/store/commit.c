@@ -136,6 +136,24 @@ static void remove_stale(const char *dir, const char *name)
     (void)closedir(d);
 }
 
+int64_t ls_checkpoint_clean(const char *dir)
+{
+    char path[LS_PATH_BYTES];
+    int64_t count = 0;
+    ls_failure f = { .status = LS_OK };
+    DIR *d = opendir(dir[0] ? dir : ".");
+    if (!d) return 0;
+    for (struct dirent *e; (e = readdir(d));) {
+        const char *mark = strstr(e->d_name, LS_OUTPUT_MARK);
+        if (e->d_name[0] != '.' || !mark || mark - e->d_name <= DIGITS + 1) continue;
+        const char *digits = mark - DIGITS;
+        if (digits[-1] != '-' || strspn(digits, "0123456789") != DIGITS) continue;
+        if (!ls_path_join(path, dir, e->d_name, &f) && !unlink(path)) count++;
+    }
+    (void)closedir(d);
+    return count;
+}
+
 ls_status ls_checkpoint_write(ls_image *m, const char *dir, const char *name, int64_t step,
                               char *temporary, size_t temporary_bytes, ls_failure *f)
 {
@@ -154,9 +172,11 @@ ls_status ls_checkpoint_write(ls_image *m, const char *dir, const char *name, in
         ls_output_drop(&o);
         return ls_failure_set(f, LS_ERR_OUTPUT, "%s: the path is too long", ls_show(dir).text);
     }
-    if (ls_output_reserve(&o, (int64_t)length, f) || ls_output_write(&o, 0, bytes, length, f) ||
-        ls_output_close(&o, f))
-        return f->status;
+    if (ls_output_reserve(&o, (int64_t)length, f)) return f->status;
+    if (ls_fault_fail(LS_FAULT_save_write, f)) ls_output_drop(&o);
+    if (f->status || ls_output_write(&o, 0, bytes, length, f)) return f->status;
+    if (ls_fault_fail(LS_FAULT_save_sync, f)) ls_output_drop(&o);
+    if (f->status || ls_output_close(&o, f)) return f->status;
     strcpy(temporary, o.path);
     return LS_OK;
 }
@@ -189,6 +209,10 @@ ls_status ls_checkpoint_commit(const char *temporary, const char *dir, const cha
     char file[LS_PATH_BYTES], path[LS_PATH_BYTES];
     if (name_file(file, name, step, SUFFIX, f) || ls_path_join(path, dir, file, f))
         return f->status;
+    if (ls_fault_fail(LS_FAULT_save_name, f)) {
+        ls_checkpoint_drop(temporary);
+        return f->status;
+    }
     if (rename(temporary, path) != 0) {
         ls_failure_set(f, LS_ERR_IO, "%s: the checkpoint cannot get its name: %s",
                        ls_show(path).text, strerror(errno));

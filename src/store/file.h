@@ -20,6 +20,7 @@ void      ls_input_close(int fd); /* -1 is fine */
 
 /* ---- writing --------------------------------------------------------------------------------- */
 enum { LS_PATH_BYTES = 4096 };
+#define LS_OUTPUT_MARK ".tmp-"
 /* A file that is written under a temporary name, ".NAME.tmp-HOST-PID". Where a call fails, the file is
  * gone already and fd is -1. */
 typedef struct ls_output {

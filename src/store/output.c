@@ -20,7 +20,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define MARK ".tmp-"
 enum { HOST_BYTES = 65 };
 
 /* The name of this host as it stands in file names. */
@@ -46,7 +45,8 @@ ls_status ls_output_open(ls_output *o, const char *dir, const char *name, const 
 {
     char host[HOST_BYTES], file[2 * NAME_MAX];
     host_name(host);
-    int length = snprintf(file, sizeof file, ".%s" MARK "%s-%ld", name, host, (long)getpid());
+    int length = snprintf(file, sizeof file, ".%s" LS_OUTPUT_MARK "%s-%ld", name, host,
+                          (long)getpid());
     o->fd = -1;
     o->what = what;
     o->place = ls_show(dir[0] ? dir : ".");
@@ -152,8 +152,9 @@ bool ls_output_is_stale(const char *mark)
 {
     char host[HOST_BYTES];
     host_name(host);
-    size_t length = strlen(MARK), host_length = strlen(host);
-    if (strncmp(mark, MARK, length) != 0 || strncmp(mark + length, host, host_length) != 0)
+    size_t length = strlen(LS_OUTPUT_MARK), host_length = strlen(host);
+    if (strncmp(mark, LS_OUTPUT_MARK, length) != 0 ||
+        strncmp(mark + length, host, host_length) != 0)
         return false;
     const char *digits = mark + length + host_length;
     if (*digits++ != '-' || *digits < '1' || *digits > '9') return false;

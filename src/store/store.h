@@ -9,6 +9,7 @@
  *   writer.c   a new dataset file                        file.c     regular files, names in messages
  *   output.c   temporary files, fsync, directories
  *   commit.c   user block, digest, rename; loading; the list of a directory
+ *   lock.c     one job at a time in a directory
  */
 #pragma once
 #include "base/base.h"
@@ -99,6 +100,15 @@ bool      ls_is_checkpoint(const char *path); /* its first bytes are those of on
  * ls_memory_new(), each and the array. A directory that is not there has none. */
 ls_status ls_checkpoint_list(const char *dir, const char *name, int64_t *count, char ***paths, ls_failure *f);
 void      ls_checkpoint_list_free(int64_t count, char **paths);
+
+/* Removes what killed jobs left unfinished in dir, which is locked; how many. */
+int64_t ls_checkpoint_clean(const char *dir);
+
+/* One job at a time: dir is made if need be, and locked until ls_lock_leave() or the end of the
+ * process. OUTPUT: it cannot be, or another job has it, and who that is. */
+typedef struct ls_lock ls_lock;
+ls_status ls_lock_take(const char *dir, ls_lock **out, ls_failure *f);
+void      ls_lock_leave(ls_lock *l); /* NULL is fine */
 
 /* A directory, with those above it that are not there. OUTPUT: where and why not. "" is no
  * directory. */

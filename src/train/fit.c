@@ -73,12 +73,36 @@ typedef struct fit {
     const ls_run *run;
     ls_progress *progress;
     ls_report report;
+    ls_guard guard;
     int64_t steps;
 } fit;
 
 static bool is_due(int64_t count, int64_t every)
 {
     return every > 0 && count % every == 0;
+}
+
+static bool stops(const fit *f)
+{
+    return f->guard.stops || (f->run->stop_after && f->steps >= f->run->stop_after);
+}
+
+static void say_stopped(fit *f)
+{
+    ls_fail(f->ctx, LS_ERR_STOPPED, "stopped after step %lld%s: run again to go on",
+            (long long)ls_steps_done(f->run), f->run->dir ? ", checkpoint saved" : "");
+}
+
+/* Where it is not the end, a checkpoint that cannot be written is no reason to stop: the one before
+ * is kept, and the next is tried. Three in a row are. */
+static ls_status save(fit *f, bool must)
+{
+    enum { MOST_FAILURES = 3 };
+    double begin_s = ls_clock_s();
+    if (!f->run->dir) return f->ctx->failure.status;
+    ls_status status = ls_save_or_go_on(f->ctx, f->run, must ? 1 : MOST_FAILURES);
+    f->guard.save_s = ls_clock_s() - begin_s;
+    return status;
 }
 
 /* After each step: its cost, and a checkpoint or the end where they are due. */
@@ -90,14 +114,12 @@ static void after_step(fit *f, double cost, int64_t rows)
     f->progress->cost_rows += rows;
     f->steps++;
     ls_report_step(f->ctx, &f->report, cost, rows);
+    if (ls_guard_step(&f->guard, f->ctx, &f->report.phases)) return;
     bool ends_epoch = ls_loader_get_state(run->data).step == ls_loader_steps(run->data);
-    bool stops = run->stop_after && f->steps >= run->stop_after &&
-                 done < run->epochs * ls_loader_steps(run->data);
     if (ends_epoch) return; /* after_epoch() follows */
-    if (run->dir && (stops || is_due(done, run->save_every_steps)) && ls_save(f->ctx, run)) return;
-    if (stops)
-        ls_fail(f->ctx, LS_ERR_STOPPED, "stopped after step %lld%s: run again to go on",
-                (long long)done, run->dir ? ", checkpoint saved" : "");
+    if (stops(f)) {
+        if (!save(f, true)) say_stopped(f);
+    } else if (is_due(done, run->save_every_steps)) save(f, false);
 }
 
 static void after_epoch(fit *f)
@@ -116,12 +138,9 @@ static void after_epoch(fit *f)
         return;
     p->cost_sum = 0;
     p->cost_rows = 0;
-    bool last = epoch + 1 == run->epochs,
-         stops = run->stop_after && f->steps >= run->stop_after && !last;
-    if (run->dir && (last || stops || is_due(epoch + 1, run->save_every))) ls_save(ctx, run);
-    if (stops && !ctx->failure.status)
-        ls_fail(ctx, LS_ERR_STOPPED, "stopped after step %lld%s: run again to go on",
-                (long long)ls_steps_done(run), run->dir ? ", checkpoint saved" : "");
+    bool last = epoch + 1 == run->epochs, ends = last || stops(f);
+    if (ends || is_due(epoch + 1, run->save_every)) save(f, ends);
+    if (ends && !last && !ctx->failure.status) say_stopped(f);
 }
 
 static void run_epoch(fit *f)
@@ -148,10 +167,27 @@ static void warn_of_idle_ranks(ls_ctx *ctx, const ls_run *run)
                 (long long)idle, (long long)batch, (long long)ctx->opts.leaf_rows);
 }
 
-ls_status ls_fit(ls_ctx *ctx, const ls_run *run)
+/* On the root: the directory is this job's alone, and holds nothing half written. */
+static ls_lock *take_directory(ls_ctx *ctx, const ls_run *run)
 {
-    if (!ls_enter(ctx, "ls_fit") || check_run(ctx, run)) return ls_agree(ctx);
+    ls_lock *lock = NULL;
+    ls_failure f = { 0 };
+    if (!run->dir || !ctx->is_root || ctx->failure.status) return NULL;
+    if (ls_lock_take(run->dir, &lock, &f)) {
+        ls_fail_with(ctx, &f);
+        return NULL;
+    }
+    long long count = ls_checkpoint_clean(run->dir);
+    if (count)
+        fprintf(stderr, "lockstep: %s: removed %lld unfinished checkpoint%s\n", run->dir, count,
+                count == 1 ? "" : "s");
+    return lock;
+}
+
+static ls_status train(ls_ctx *ctx, const ls_run *run)
+{
     fit f = { .ctx = ctx, .run = run, .progress = ls_progress_of(ctx, run) };
+    ls_guard_begin(&f.guard, ctx, run);
     if (run->dir && !run->fresh) ls_resume(ctx, run);
     if (ls_agree(ctx)) return ctx->failure.status;
     if (ls_loader_epoch(run->data) >= run->epochs)
@@ -161,6 +197,15 @@ ls_status ls_fit(ls_ctx *ctx, const ls_run *run)
     ls_report_open(ctx, run);
     while (ls_loader_epoch(run->data) < run->epochs) run_epoch(&f);
     return ls_agree(ctx);
+}
+
+ls_status ls_fit(ls_ctx *ctx, const ls_run *run)
+{
+    if (!ls_enter(ctx, "ls_fit") || check_run(ctx, run)) return ls_agree(ctx);
+    ls_lock *lock = take_directory(ctx, run);
+    ls_status status = train(ctx, run);
+    ls_lock_leave(lock);
+    return status;
 }
 
 ls_status ls_fit_step(ls_ctx *ctx, const ls_run *run, double *cost)

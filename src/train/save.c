@@ -19,15 +19,13 @@ typedef struct temporary {
     char path[4096];
 } temporary;
 
-static void write_temporary(ls_ctx *ctx, const ls_run *run, temporary *t)
+static void write_temporary(ls_ctx *ctx, const ls_run *run, temporary *t, ls_failure *f)
 {
-    ls_failure f = { 0 };
-    ls_image *m = ls_image_new(&f);
-    if (m && !ls_state_write(ctx, run, m, &f))
+    ls_image *m = ls_fault_fail(LS_FAULT_save_image, f) ? NULL : ls_image_new(f);
+    if (m && !ls_state_write(ctx, run, m, f))
         ls_checkpoint_write(m, run->dir, ls_run_name(run), ls_steps_done(run), t->path,
-                            sizeof t->path, &f);
+                            sizeof t->path, f);
     ls_image_free(m);
-    if (f.status) ls_fail_with(ctx, &f);
 }
 
 /* A run that starts over leaves no checkpoint of the old one behind that a resume might take for
@@ -41,32 +39,85 @@ static void remove_old(const ls_run *run, ls_failure *f)
     ls_checkpoint_list_free(count, path);
 }
 
-static void commit(ls_ctx *ctx, const ls_run *run, const temporary *t)
+static void commit(const ls_run *run, ls_progress *p, const temporary *t, ls_failure *f)
 {
-    ls_failure f = { 0 };
-    ls_progress *p = ls_progress_of(ctx, run);
     int64_t keep = run->keep ? run->keep : 3;
-    if (run->fresh && p && !p->removed_old) {
-        remove_old(run, &f);
+    if (run->fresh && !p->removed_old) {
+        remove_old(run, f);
         p->removed_old = true;
     }
-    if (ls_checkpoint_commit(t->path, run->dir, ls_run_name(run), ls_steps_done(run), keep, &f))
-        ls_fail_with(ctx, &f);
+    ls_checkpoint_commit(t->path, run->dir, ls_run_name(run), ls_steps_done(run), keep, f);
+}
+
+/* The root's outcome on all ranks; true: all is well so far. */
+static bool went_well(ls_ctx *ctx, const ls_failure *f)
+{
+    int64_t status = f->status;
+    return !ctx->links->broadcast(ctx, &status, sizeof status) && !status;
+}
+
+/* On the root, about a checkpoint that could not be written: said where training goes on, else the end
+ * of it. */
+static void not_saved(ls_ctx *ctx, const ls_run *run, const ls_progress *p, const ls_failure *f,
+                      int most)
+{
+    char kept[64] = "there is none yet";
+    if (p->saved_step)
+        snprintf(kept, sizeof kept, "that of step %lld is kept", (long long)p->saved_step);
+    long long step = ls_steps_done(run);
+    bool is_memory = f->status == LS_ERR_MEMORY;
+    if (!is_memory && p->failed_saves < most) {
+        fprintf(
+            stderr,
+            "lockstep: the checkpoint of step %lld is not saved: %s; %s; training goes on (failure "
+            "%d of %d)\n",
+            step, f->text, kept, p->failed_saves, most);
+        return;
+    }
+    char times[40] = "";
+    if (p->failed_saves > 1)
+        snprintf(times, sizeof times, ", the %d. failure in a row", p->failed_saves);
+    ls_fail(ctx, most > 1 && !is_memory ? LS_ERR_IO : f->status,
+            "the checkpoint of step %lld is not saved%s: %s; %s", step, times, f->text, kept);
+}
+
+/* Write, agree, rename, agree. The root keeps its failure to itself until it is clear whether it ends
+ * the run; the others learn only that there is one. */
+static bool try_to_save(ls_ctx *ctx, const ls_run *run, ls_progress *p, ls_failure *f)
+{
+    temporary t = { "" };
+    if (ctx->is_root) write_temporary(ctx, run, &t, f);
+    if (!went_well(ctx, f)) {
+        if (*t.path) ls_checkpoint_drop(t.path);
+        return false;
+    }
+    if (ctx->is_root) commit(run, p, &t, f);
+    return went_well(ctx, f);
+}
+
+ls_status ls_save_or_go_on(ls_ctx *ctx, const ls_run *run, int most)
+{
+    ls_failure f = { 0 };
+    if (!ls_enter(ctx, "ls_save") || ls_agree(ctx)) return ls_agree(ctx);
+    ls_progress *p = ls_progress_of(ctx, run);
+    if (!run->dir || !run->model || !run->optim || !run->data)
+        ls_fail(ctx, LS_ERR_ARG, "ls_save: the run needs dir, model, optim and data");
+    if (ctx->failure.status || !p || ls_guard_state(ctx, run)) return ls_agree(ctx);
+    if (try_to_save(ctx, run, p, &f)) {
+        p->failed_saves = 0;
+        p->saved_step = ls_steps_done(run);
+        if (ls_fault_fail(LS_FAULT_save_done, &f)) ls_fail_with(ctx, &f);
+        return ls_agree(ctx);
+    }
+    if (ctx->failure.status) return ls_agree(ctx);
+    p->failed_saves++;
+    if (ctx->is_root) not_saved(ctx, run, p, &f, most);
+    return ls_agree(ctx);
 }
 
 ls_status ls_save(ls_ctx *ctx, const ls_run *run)
 {
-    temporary t = { "" };
-    if (!ls_enter(ctx, "ls_save") || ls_agree(ctx)) return ls_agree(ctx);
-    if (!run->dir || !run->model || !run->optim || !run->data)
-        ls_fail(ctx, LS_ERR_ARG, "ls_save: the run needs dir, model, optim and data");
-    else if (ctx->is_root) write_temporary(ctx, run, &t);
-    if (ls_agree(ctx)) {
-        if (*t.path) ls_checkpoint_drop(t.path);
-        return ctx->failure.status;
-    }
-    if (ctx->is_root) commit(ctx, run, &t);
-    return ls_agree(ctx);
+    return ls_save_or_go_on(ctx, run, 1);
 }
 
 /* ---- resume ---------------------------------------------------------------------------------- */
@@ -121,11 +172,14 @@ bool ls_resume(ls_ctx *ctx, const ls_run *run)
     if (ctx->is_root && run->dir) {
         ls_failure f = { 0 };
         ls_image *m = open_newest(run->dir, ls_run_name(run), &f);
+        ls_fault_fail(LS_FAULT_resume, &f);
         if (m && ls_state_read(ctx, run, m, &block, &bytes, &f)) bytes = 0;
         ls_image_free(m);
         if (f.status) ls_fail_with(ctx, &f);
     }
     if (spread(ctx, run, block, bytes)) return false;
+    ls_progress *p = ls_progress_of(ctx, run);
+    if (p && bytes) p->saved_step = ls_steps_done(run);
     return ls_steps_done(run) != before;
 }
 

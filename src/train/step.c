@@ -11,6 +11,7 @@
  */
 #include "train/train.h"
 #include <math.h>
+#include <string.h>
 
 /* Seconds since *from, which moves on to now. */
 static double lap(double *from)
@@ -28,7 +29,10 @@ bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_pha
     if (!ls_next(run->data, &x, &y)) return false;
     phases->read += lap(&clock);
 
-    ls_tensor *loss = run->loss(ls_forward(run->model, x), y);
+    ls_tensor *pred = ls_forward(run->model, x);
+    if (pred && ls_fault(LS_FAULT_cost)) /* all ones: not a number */
+        memset(pred->data, 0xff, (size_t)pred->count * ls_dtype_bytes(pred->dtype));
+    ls_tensor *loss = run->loss(pred, y);
     phases->forward += lap(&clock);
 
     ls_optim_zero_grad(run->optim);
@@ -44,10 +48,6 @@ bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_pha
 
     *cost = ls_item(loss);
     *rows = ls_dim(x, 0);
-    if (!ctx->failure.status && !isfinite(*cost))
-        ls_fail(ctx, LS_ERR_NUMERIC,
-                "the cost is %g in step %lld: a smaller learning rate, or data without such "
-                "values, may help",
-                *cost, (long long)ls_steps_done(run) - 1);
+    if (!ctx->failure.status && !isfinite(*cost)) ls_guard_cost(ctx, run, *cost, x, pred, y);
     return true;
 }

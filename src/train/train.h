@@ -5,6 +5,7 @@
  *   fit.c       epochs of steps                             describe.c  the configuration as text
  *   evaluate.c  cost and accuracy on a data set             report.c    cost lines, log, progress bar
  *   inspect.c   a checkpoint or a data set, described   normalise.c  mean and deviation of data
+ *   guard.c     wishes to stop, equal and finite state      compare.c   two checkpoints, one checked
  */
 #pragma once
 #include "base/base.h"
@@ -28,11 +29,16 @@ typedef struct ls_progress {
     int64_t     cost_rows;
     int64_t     epochs, room;
     ls_history *history;
+    int         failed_saves; /* in a row */
+    int64_t     saved_step;   /* the newest checkpoint that is known to be sound; 0: none */
     bool        removed_old; /* --fresh has done its work */
 } ls_progress;
 /* The progress that goes with run->model; made at the first call. NULL after an error. */
 ls_progress *ls_progress_of(ls_ctx *ctx, const ls_run *run);
 bool ls_progress_add(ls_progress *p, const ls_history *epoch);
+
+/* Saves. What cannot be written is said, and only the most-th time in a row an error. */
+ls_status ls_save_or_go_on(ls_ctx *ctx, const ls_run *run, int most);
 
 /* Steps of the whole run that are done: what checkpoints are named by. */
 int64_t ls_steps_done(const ls_run *run);
@@ -41,6 +47,24 @@ int64_t ls_steps_done(const ls_run *run);
 typedef struct ls_phases { double read, forward, backward, update; } ls_phases; /* seconds, added up */
 /* False at the end of the epoch, and after an error. */
 bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_phases *phases);
+
+/* ---- what is looked after while a run trains ------------------------------------------------- */
+typedef struct ls_guard {
+    const ls_run *run;
+    bool    stops; /* agreed: after this step */
+    double  begin_s, last_s, longest_s; /* of a step */
+    double  save_s; /* how long the last save took; 0: none yet */
+    int64_t every, until; /* steps from pulse to pulse, and to the next */
+    int64_t part;         /* of the state, that is compared next */
+    double  reported_s, report_every_s, waited_s, seen_s[LS_PHASES], busy_s[LS_PHASES];
+} ls_guard;
+void      ls_guard_begin(ls_guard *g, ls_ctx *ctx, const ls_run *run);
+ls_status ls_guard_step(ls_guard *g, ls_ctx *ctx, const ls_phases *phases); /* after each; collective */
+/* That the whole state is finite, and equal on all ranks. Collective. */
+ls_status ls_guard_state(ls_ctx *ctx, const ls_run *run);
+/* Fails for a cost that is not finite, with the rows where they are known. Collective. */
+void ls_guard_cost(ls_ctx *ctx, const ls_run *run, double cost, const ls_tensor *x, const ls_tensor *pred,
+                   const ls_tensor *y);
 
 /* ---- checkpoints ----------------------------------------------------------------------------- */
 ls_status ls_state_write(ls_ctx *ctx, const ls_run *run, ls_image *m, ls_failure *f); /* root; local */

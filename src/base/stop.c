@@ -1,0 +1,32 @@
+/* stop.c -- a wish from outside that a run ends: SIGTERM, SIGINT, SIGUSR1.
+ *
+ * A signal handler can do no more than set a flag, and there is one table of handlers a process, so
+ * the flag is the process's too. Nothing is caught until a program asks for it; a second SIGINT
+ * ends the process as if none were caught, for people who will not wait.
+ *
+ * Called by the command before anything else, asked by train after each step.
+ */
+#include "base/base.h"
+#include <signal.h>
+
+static volatile sig_atomic_t asked;
+
+static void ask(int number)
+{
+    asked = 1;
+    if (number == SIGINT) (void)signal(SIGINT, SIG_DFL);
+}
+
+void ls_stop_catch(void)
+{
+    static const int numbers[] = { SIGTERM, SIGINT, SIGUSR1 };
+    struct sigaction a = { .sa_handler = ask, .sa_flags = SA_RESTART };
+    (void)sigemptyset(&a.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        (void)sigaction(numbers[i], &a, NULL); /* fails only for numbers that are no signals */
+}
+
+bool ls_stop_asked(void)
+{
+    return asked != 0;
+}
