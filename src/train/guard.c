@@ -169,11 +169,12 @@ static void add_busy(ls_guard *g, ls_ctx *ctx, const ls_phases *phases)
 {
     const double now[LS_PHASES] = { phases->read, phases->forward, phases->backward,
                                     phases->update };
-    double waited = ls_comm_waited_s(ctx);
-    for (int i = 0; i < LS_PHASES; i++) {
+    double waited = ls_comm_waited_s(ctx), others = waited - g->waited_s;
+    for (int i = LS_PHASES - 1; i >= 0; i--) { /* others are waited for in the last phases */
         double passed = now[i] >= g->seen_s[i] ? now[i] - g->seen_s[i] : now[i];
-        if (i == 2) passed -= waited - g->waited_s; /* others are waited for in backward */
-        g->busy_s[i] += passed > 0 ? passed : 0;
+        double own = passed > others ? passed - others : 0;
+        others -= passed - own;
+        g->busy_s[i] += own;
         g->seen_s[i] = now[i];
     }
     g->waited_s = waited;
