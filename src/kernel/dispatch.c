@@ -87,11 +87,11 @@ static double of_one(ls_unary op, double x)
     return y;
 }
 
-double ls_exp(double x)
+double ls_exp_of(double x)
 {
     return of_one(LS_UNARY_EXP, x);
 }
-double ls_log(double x)
+double ls_log_of(double x)
 {
     return of_one(LS_UNARY_LOG, x);
 }

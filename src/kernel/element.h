@@ -6,6 +6,7 @@
 #pragma once
 #include "kernel/axes.h"
 #include "kernel/functions.h"
+#include "kernel/special.h"
 
 INLINE void put(bool add, real *to, real value) { *to = add ? *to + value : value; }
 
@@ -30,6 +31,9 @@ INLINE real binary1(ls_binary op, real a, real b)
     case LS_BINARY_MUL: return a * b;
     case LS_BINARY_DIV: return a / b;
     case LS_BINARY_EQUAL: return a == b ? 1 : 0;
+    case LS_BINARY_NOT_EQUAL: return a != b ? 1 : 0;
+    case LS_BINARY_LESS: return a < b ? 1 : 0;
+    case LS_BINARY_LESS_EQUAL: return a <= b ? 1 : 0;
     }
     return 0;
 }
@@ -65,6 +69,9 @@ static void binary_lines(ls_binary op, int64_t n, const real *a, int64_t a_i, co
         BINARY_LINES(LS_BINARY_MUL)
         BINARY_LINES(LS_BINARY_DIV)
         BINARY_LINES(LS_BINARY_EQUAL)
+        BINARY_LINES(LS_BINARY_NOT_EQUAL)
+        BINARY_LINES(LS_BINARY_LESS)
+        BINARY_LINES(LS_BINARY_LESS_EQUAL)
     }
 }
 
@@ -126,6 +133,19 @@ static void unary(ls_unary op, double constant, int64_t n, const void *x_, void 
     case LS_UNARY_MUL_C: EACH_Y(x[i] * c); return;
     case LS_UNARY_DIV_C: EACH_Y(x[i] / c); return;
     case LS_UNARY_POW_C: powers(c, n, x, y); return;
+    case LS_UNARY_NEG: EACH_Y(-x[i]); return;
+    case LS_UNARY_ABS: EACH_Y(absolute1(x[i])); return;
+    case LS_UNARY_SQRT: EACH_Y(sqrt1(x[i])); return;
+    case LS_UNARY_LOG1P: EACH_Y(log1p1(x[i])); return;
+    case LS_UNARY_ERF: EACH_Y(erf1(x[i])); return;
+    case LS_UNARY_SIGMOID: EACH_Y(sigmoid1(x[i])); return;
+    case LS_UNARY_SILU: EACH_Y(silu1(x[i])); return;
+    case LS_UNARY_GELU: EACH_Y(gelu1(x[i])); return;
+    case LS_UNARY_GELU_TANH: EACH_Y(gelu_tanh1(x[i])); return;
+    case LS_UNARY_SOFTPLUS: EACH_Y(softplus1(x[i], c)); return;
+    case LS_UNARY_LEAKY_RELU: EACH_Y(x[i] > 0 ? x[i] : x[i] * c); return;
+    case LS_UNARY_CLAMP_MIN: EACH_Y(x[i] < c ? c : x[i]); return;
+    case LS_UNARY_CLAMP_MAX: EACH_Y(x[i] > c ? c : x[i]); return;
     }
 }
 
@@ -163,6 +183,19 @@ static void unary_back(ls_unary op, double constant, int64_t n, const void *x_, 
     case LS_UNARY_MUL_C: EACH_DX(g[i] * c); return;
     case LS_UNARY_DIV_C: EACH_DX(g[i] / c); return;
     case LS_UNARY_POW_C: powers_back(constant, n, x, g, dx, add); return;
+    case LS_UNARY_NEG: EACH_DX(-g[i]); return;
+    case LS_UNARY_ABS: EACH_DX(x[i] > 0 ? g[i] : x[i] < 0 ? -g[i] : x[i] * g[i]); return;
+    case LS_UNARY_SQRT: EACH_DX(g[i] / (2 * y[i])); return;
+    case LS_UNARY_LOG1P: EACH_DX(g[i] / (x[i] + 1)); return;
+    case LS_UNARY_ERF: EACH_DX(g[i] * ((real)1.12837916709551257390 * exp1(-(x[i] * x[i])))); return;
+    case LS_UNARY_SIGMOID: EACH_DX(g[i] * ((1 - y[i]) * y[i])); return;
+    case LS_UNARY_SILU: EACH_DX(g[i] * silu_slope1(x[i])); return;
+    case LS_UNARY_GELU: EACH_DX(g[i] * gelu_slope1(x[i])); return;
+    case LS_UNARY_GELU_TANH: EACH_DX(g[i] * gelu_tanh_slope1(x[i])); return;
+    case LS_UNARY_SOFTPLUS: EACH_DX(g[i] * softplus_slope1(x[i], c)); return;
+    case LS_UNARY_LEAKY_RELU: EACH_DX(x[i] > 0 ? g[i] : g[i] * c); return;
+    case LS_UNARY_CLAMP_MIN: EACH_DX(x[i] >= c ? g[i] : 0); return;
+    case LS_UNARY_CLAMP_MAX: EACH_DX(x[i] <= c ? g[i] : 0); return;
     }
 }
 

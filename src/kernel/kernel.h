@@ -16,11 +16,24 @@
 #pragma once
 #include "base/base.h"
 
-typedef enum ls_binary { LS_BINARY_ADD, LS_BINARY_SUB, LS_BINARY_MUL, LS_BINARY_DIV, LS_BINARY_EQUAL } ls_binary;
+typedef enum ls_binary {
+    LS_BINARY_ADD, LS_BINARY_SUB, LS_BINARY_MUL, LS_BINARY_DIV,
+    LS_BINARY_EQUAL, LS_BINARY_NOT_EQUAL, LS_BINARY_LESS, LS_BINARY_LESS_EQUAL /* 1 or 0 */
+} ls_binary;
 typedef enum ls_unary {
     LS_UNARY_RELU, LS_UNARY_TANH, LS_UNARY_EXP, LS_UNARY_LOG,
-    LS_UNARY_ADD_C, LS_UNARY_MUL_C, LS_UNARY_DIV_C, LS_UNARY_POW_C /* with the constant c */
+    LS_UNARY_ADD_C, LS_UNARY_MUL_C, LS_UNARY_DIV_C, LS_UNARY_POW_C, /* with the constant c */
+    LS_UNARY_NEG, LS_UNARY_ABS, LS_UNARY_SQRT, LS_UNARY_LOG1P, LS_UNARY_ERF, LS_UNARY_SIGMOID, LS_UNARY_SILU,
+    LS_UNARY_GELU, LS_UNARY_GELU_TANH,
+    LS_UNARY_SOFTPLUS, LS_UNARY_LEAKY_RELU, LS_UNARY_CLAMP_MIN, LS_UNARY_CLAMP_MAX /* with the constant c */
 } ls_unary;
+/* Two arrays of one shape: arithmetic, and losses of x and target y. */
+typedef enum ls_pair {
+    LS_PAIR_DIV, LS_PAIR_POW, LS_PAIR_MINIMUM, LS_PAIR_MAXIMUM,
+    LS_PAIR_L1, LS_PAIR_SMOOTH_L1, LS_PAIR_HUBER, /* c: beta, delta */
+    LS_PAIR_BCE, LS_PAIR_BCE_LOGITS, LS_PAIR_KL, LS_PAIR_KL_LOG
+} ls_pair;
+typedef enum ls_softmax_kind { LS_SOFTMAX, LS_LOG_SOFTMAX, LS_LOGSUMEXP } ls_softmax_kind;
 
 typedef struct ls_sgd_step { double lr, momentum, dampening, weight_decay; bool nesterov, first; } ls_sgd_step;
 
@@ -56,9 +69,15 @@ typedef struct ls_kernel {
                    const void *b, const int64_t b_stride[LS_MAX_NDIM], void *out, bool add);
     void (*unary)(ls_unary op, double c, int64_t n, const void *x, void *y);
     /* dx (+)= g f'(x); x is what f was given, y what it gave (either may be NULL where not needed:
-     * tanh, exp need y; relu, log, pow need x). */
+     * exp, tanh, sqrt, sigmoid need y; the others x). */
     void (*unary_back)(ls_unary op, double c, int64_t n, const void *x, const void *y, const void *g, void *dx,
                        bool add);
+    /* out = x op y; and dx (+)= g times the slope along x (which 0) or y (which 1). */
+    void (*pair)(ls_pair op, double c, int64_t n, const void *x, const void *y, void *out);
+    void (*pair_back)(ls_pair op, int which, double c, int64_t n, const void *x, const void *y, const void *g,
+                      void *dx, bool add);
+    /* out (+)= which ? a : b; NULL: 0 */
+    void (*choose)(int64_t n, const int64_t *which, const void *a, const void *b, void *out, bool add);
     void (*add)(int64_t n, void *into, const void *x);                 /* into += x */
     void (*add_of)(int64_t n, const void *a, const void *b, void *out); /* out = a + b; out may be a or b */
     void (*axpy)(int64_t n, double a, const void *x, void *y);         /* y = f(x, a, y), a rounded to the type first */
@@ -67,6 +86,16 @@ typedef struct ls_kernel {
     void (*from_int64)(int64_t n, const int64_t *x, void *out);
     int64_t (*first_bad)(int64_t n, const void *x); /* index of the first infinity or NaN, or -1 */
     void (*argmax)(int64_t rows, int64_t n, const void *x, int64_t *out); /* the first of equals; NaN wins */
+
+    /* ---- along axes -------------------------------------------------------------------------- */
+    /* x, y: outer x n x inner, along n; y of logsumexp: outer x inner. Sums by rule sum. */
+    void (*softmax)(ls_softmax_kind kind, int64_t outer, int64_t n, int64_t inner, const void *x, void *y);
+    void (*softmax_back)(ls_softmax_kind kind, int64_t outer, int64_t n, int64_t inner, const void *x, const void *y,
+                         const void *g, void *dx, bool add); /* x: of logsumexp alone */
+    /* The largest or smallest of what falls on one place of to, which has as many axes, NaN first;
+     * its gradient goes to all that equal it in equal shares. */
+    void (*extreme)(ls_shape from, const void *x, ls_shape to, void *out, bool largest);
+    void (*extreme_back)(ls_shape from, const void *x, ls_shape to, const void *y, const void *g, void *dx, bool add);
 
     /* ---- losses ------------------------------------------------------------------------------ */
     /* dx (+)= scale (x - y), times -1 for dy: give the scale its sign. Two roundings: x - y,
@@ -96,5 +125,5 @@ const char *ls_blas_version(void);
 bool ls_kernel_check_thread(void);
 
 /* For one element: scalars as the tables compute them. */
-double ls_exp(double x);
-double ls_log(double x);
+double ls_exp_of(double x);
+double ls_log_of(double x);

@@ -4,6 +4,9 @@
 #include "kernel/loss.h"
 #include "kernel/sgd.h"
 #include "kernel/sum_to.h"
+#include "kernel/pair.h"
+#include "kernel/softmax.h"
+#include "kernel/extreme.h"
 #include "kernel/tables.h"
 
 #if LS_REAL_BITS == 32
@@ -37,6 +40,13 @@ const ls_kernel LS_KERNEL_TABLE(TYPE, LS_ISA) = {
     .from_int64 = from_int64,
     .first_bad = first_bad,
     .argmax = argmax,
+    .pair = pair_of,
+    .pair_back = pair_back,
+    .choose = choose,
+    .softmax = softmax,
+    .softmax_back = softmax_back,
+    .extreme = extreme,
+    .extreme_back = extreme_back,
     .square_back = square_back,
     .cross_entropy = cross_entropy,
     .cross_entropy_back = cross_entropy_back,

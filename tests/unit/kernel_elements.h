@@ -164,8 +164,8 @@ static double ref_unary_back(ls_dtype t, ls_unary op, double c, double x, double
         return times(t, g, to(t, c));
     case LS_UNARY_DIV_C:
         return over(t, g, to(t, c));
-    case LS_UNARY_POW_C:
-        break;
+    default:
+        break; /* powers; what is made of several functions is in tests/ops */
     }
     return c == 0 ? 0 : times(t, g, times(t, to(t, c), ref_unary(t, op, to(t, c - 1), x)));
 }
@@ -452,9 +452,9 @@ Test(kernel, tables_are_found_by_name)
 
 Test(kernel, scalars_are_those_of_the_tables)
 {
-    cr_assert_eq(ls_exp(1), one(ls_kernel_for(LS_FLOAT64, "generic"), LS_UNARY_EXP, 1));
-    cr_assert_eq(ls_log(10), one(ls_kernel_for(LS_FLOAT64, "generic"), LS_UNARY_LOG, 10));
-    cr_assert_float_eq(ls_exp(1), 2.718281828459045, 1e-15);
+    cr_assert_eq(ls_exp_of(1), one(ls_kernel_for(LS_FLOAT64, "generic"), LS_UNARY_EXP, 1));
+    cr_assert_eq(ls_log_of(10), one(ls_kernel_for(LS_FLOAT64, "generic"), LS_UNARY_LOG, 10));
+    cr_assert_float_eq(ls_exp_of(1), 2.718281828459045, 1e-15);
 }
 
 Test(kernel, a_thread_is_made_fit)

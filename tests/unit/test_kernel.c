@@ -375,6 +375,12 @@ static double ref_binary(ls_dtype t, ls_binary op, double a, double b)
         return over(t, a, b);
     case LS_BINARY_EQUAL:
         return a == b;
+    case LS_BINARY_NOT_EQUAL:
+        return a != b;
+    case LS_BINARY_LESS:
+        return a < b;
+    case LS_BINARY_LESS_EQUAL:
+        return a <= b;
     }
     return 0;
 }
@@ -384,7 +390,7 @@ Test(kernel, binary_broadcasts)
     EACH_TABLE(k)
     for (int i = 0; i < 500; i++) {
         const ls_dtype t = k->dtype;
-        const ls_binary op = (ls_binary)(i % 5);
+        const ls_binary op = (ls_binary)(i % 8);
         uint64_t s = (uint64_t)i;
         const ls_shape shape = random_shape(&s);
         int64_t stride[2][LS_MAX_NDIM];
