@@ -1,5 +1,6 @@
-/* argmax.c -- the place of the largest element along the last axis, int64; and equality, 1 or 0.
- * Neither has a gradient. */
+/* argmax.c -- the place of the largest or smallest element along an axis, int64, the first of
+ * equals; NaN counts as both. The kernel walks the last axis: another one is moved there. No
+ * gradient. */
 #include "ops/ops.h"
 
 static const char *shape(ls_node *n)
@@ -32,37 +33,14 @@ const ls_op ls_op_argmax = { .name = "argmax",
 
 ls_tensor *ls_argmax(ls_tensor *x, int axis)
 {
-    if (!ls_tensor_usable(x, "argmax")) return NULL;
-    if (axis == -1 || axis == x->shape.ndim - 1)
-        return ls_apply(&ls_op_argmax, (ls_list){ 1, &x }, NULL, 0);
-    ls_fail(x->ctx, LS_ERR_ARG, "argmax: axis %d of shape %s is not the last", axis,
-            ls_shape_str(x->shape).text);
-    return NULL;
+    if (!ls_axis_fits(x, "argmax", &axis)) return NULL;
+    ls_tensor *last = ls_detach(x);
+    for (int i = axis; last && i + 1 < x->shape.ndim; i++) last = ls_transpose(last, i, i + 1);
+    return ls_apply(&ls_op_argmax, (ls_list){ 1, &last }, NULL, 0);
 }
 
-/* ---- equal ----------------------------------------------------------------------------------- */
-static void forward_equal(const ls_node *n)
+ls_tensor *ls_argmin(ls_tensor *x, int axis)
 {
-    int64_t a[LS_MAX_NDIM], b[LS_MAX_NDIM];
-    ls_shape_strides(n->in[0].shape, n->out.shape, a);
-    ls_shape_strides(n->in[1].shape, n->out.shape, b);
-    n->ctx->kernel->binary(LS_BINARY_EQUAL, n->out.shape, n->in[0].data, a, n->in[1].data, b,
-                           n->out.data, false);
-}
-
-static const ls_shape equal_cases[][LS_MAX_IN] = { { { 2, { 5, 3 } }, { 1, { 3 } } },
-                                                   LS_LAST_CASE };
-const ls_op ls_op_equal = { .name = "equal",
-                            .n_in = 2,
-                            .rows = LS_ROWS_ALONE,
-                            .shape = ls_shape_broadcasts,
-                            .forward = forward_equal,
-                            .cases = equal_cases };
-
-ls_tensor *ls_equal(ls_tensor *a, ls_tensor *b)
-{
-    ls_align_rows(&a, &b);
-    if (a && a->dtype == LS_INT64) a = ls_to_float(a);
-    if (b && b->dtype == LS_INT64) b = ls_to_float(b);
-    return ls_apply(&ls_op_equal, (ls_list){ 2, (ls_tensor *[]){ a, b } }, NULL, 0);
+    if (!ls_axis_fits(x, "argmin", &axis)) return NULL;
+    return ls_argmax(ls_neg(ls_detach(x)), axis);
 }

@@ -1,10 +1,12 @@
 /* check.c -- ls_op_check(): everything that can be tested of an operation from its table alone.
  *
- * Each case runs with whole inputs, and, where axis 0 is a batch, with the inputs that have those
- * rows split. Gradients are compared with finite differences. That rows do not depend on their
- * neighbours is tested by computing each alone: the same bits must come out.
+ * Each case runs with whole inputs, and with every choice of inputs split into parts that the
+ * operation does not refuse. Gradients are compared with finite differences. That rows do not depend
+ * on their neighbours is tested by computing each alone: the same bits must come out. Parts must give
+ * what whole inputs give: the same bits row by row, and sums to within rounding.
  */
 #include "ops/ops.h"
+#include <math.h>
 #include <string.h>
 
 typedef struct op_case {
@@ -46,26 +48,25 @@ static void free_inputs(op_case *c)
     for (int i = 0; i < c->op->n_in; i++) ls_tensor_free(c->in[i]);
 }
 
-/* Inputs whose axis 0 is the batch; 0 if the case has none. */
-static unsigned batch_inputs(const op_case *c)
+/* Whether the operation takes the inputs in split as parts: they have rows, equally many, and neither
+ * the library nor its shape() refuses them. */
+static bool takes_parts(const op_case *c, unsigned split)
 {
-    unsigned mask = 0;
-    int ndim = 0;
-    if (c->op->rows == LS_ROWS_MIXED || c->op->flags & LS_OP_SPLIT || !c->in[0]->shape.ndim)
-        return 0;
-    for (int i = 0; i < c->op->n_in; i++)
-        if (c->in[i]->shape.ndim > ndim) ndim = c->in[i]->shape.ndim;
-    for (int i = 0; i < c->op->n_in; i++) {
-        ls_shape s = c->in[i]->shape;
-        bool has_rows = s.ndim && s.dim[0] == c->in[0]->shape.dim[0] && s.dim[0] > 1;
-        bool reaches = s.ndim == ndim || c->op->classes >> i & 1;
-        if (has_rows && reaches) mask |= 1u << i;
+    ls_node n = { .ctx = c->ctx, .dtype = c->ctx->opts.dtype, .n_in = c->op->n_in };
+    int64_t rows = -1;
+    if (c->op->rows == LS_ROWS_MIXED || c->op->flags & LS_OP_SPLIT) return false;
+    n.args = c->op->case_args;
+    for (int i = 0; i < n.n_in; i++) {
+        const ls_tensor *t = c->in[i];
+        n.in[i] = (ls_array){ t->data, t->shape, t->count, split >> i & 1 };
+        n.in_dtype[i] = t->dtype;
+        if (!n.in[i].is_part) continue;
+        if (t->shape.ndim < 1 || t->shape.dim[0] < 2) return false;
+        if (rows >= 0 && t->shape.dim[0] != rows) return false;
+        rows = t->shape.dim[0];
     }
-    /* Where rows need not match, a second matrix of as many rows is no batch, and a vector is one
-     * row. */
-    bool match = c->op->shape == ls_shape_broadcasts || c->op->shape == ls_shape_same ||
-                 c->op->rows == LS_ROWS_SUM;
-    return match ? mask : c->in[0]->shape.ndim > 1 ? mask & 1 : 0;
+    return !c->op->shape(&n) &&
+           (c->op->rows == LS_ROWS_SUM || (n.out.shape.ndim > 0 && n.out.shape.dim[0] == rows));
 }
 
 static void check_row(op_case *c, const ls_record *r, int64_t row)
@@ -98,14 +99,52 @@ static void check_rows_alone(op_case *c)
     for (int64_t row = r.out->rows.from; row < r.out->rows.to; row++) check_row(c, &r, row);
 }
 
+/* All elements of the result, in memory that lives as long as the context. */
+static double *values(op_case *c, int64_t *count)
+{
+    ls_step_begin(c->ctx);
+    ls_tensor *y = apply(c, (ls_list){ c->op->n_in, c->in });
+    if (y && y->is_part) y = ls_whole(c->ctx, y);
+    if (!y) return NULL;
+    *count = y->count;
+    double *out = ls_arena_take(&c->ctx->life, (size_t)(y->count + 1) * sizeof *out);
+    if (!out) ls_fail(c->ctx, LS_ERR_MEMORY, "no memory for ls_op_check");
+    for (int64_t i = 0; out && i < y->count; i++) out[i] = ls_element(y, i);
+    return out;
+}
+
+static void check_parts_as_whole(op_case *c)
+{
+    int64_t count = 0, same = 0;
+    unsigned split = c->split;
+    const double *part = values(c, &same);
+    c->split = 0;
+    const double *whole = values(c, &count);
+    c->split = split;
+    double slack = c->op->rows == LS_ROWS_SUM ? 1e-12 : 0;
+    for (int64_t i = 0; part && whole && i < count; i++) {
+        if (count == same &&
+            (isnan(part[i]) ? isnan(whole[i])
+                            : fabs(part[i] - whole[i]) <= slack * fmax(1, fabs(whole[i]))))
+            continue;
+        ls_fail(c->ctx, LS_ERR_NUMERIC, "%s: element %lld is %.17g of parts and %.17g of wholes",
+                c->op->name, (long long)i, part[i], whole[i]);
+        return;
+    }
+}
+
 static void check_case(op_case *c)
 {
     ls_list in = { c->op->n_in, c->in };
     c->split = 0;
     if (c->op->backward) ls_gradcheck(c->ctx, apply, c, in);
-    c->split = batch_inputs(c);
-    if (c->op->backward && c->split) ls_gradcheck(c->ctx, apply, c, in);
-    check_rows_alone(c);
+    for (unsigned split = 1; split < 1u << c->op->n_in && !c->ctx->failure.status; split++) {
+        if (!takes_parts(c, split)) continue;
+        c->split = split;
+        if (c->op->backward) ls_gradcheck(c->ctx, apply, c, in);
+        check_rows_alone(c);
+        check_parts_as_whole(c);
+    }
 }
 
 ls_status ls_op_check(ls_ctx *ctx, const ls_op *op)

@@ -24,5 +24,31 @@ ls_tensor *ls_to_float(ls_tensor *t); /* int64 to the context's type; no gradien
 void ls_unary_forward(const ls_node *n, ls_unary op);
 void ls_unary_backward(const ls_node *n, ls_unary op, const void *g, void *dx);
 
+/* Operations on arrays of one shape: both inputs are expanded to what they broadcast to, as parts
+ * if one is. False, with the context failed, where they do not. */
+bool        ls_expand_both(const char *name, ls_tensor **a, ls_tensor **b);
+const char *ls_shape_equal_rows(ls_node *n); /* for shape: alike, and all parts or all whole */
+
+/* out (+)= a, of shape from, spread over shape to, and times or divided by a number. */
+void ls_spread(const ls_node *n, ls_shape from, const void *a, ls_binary op, double by, ls_shape to, void *out,
+               bool add);
+
+/* ---- axes ------------------------------------------------------------------------------------ */
+/* Counts a negative axis from the end; false, with the context failed, if shape has it not. */
+bool ls_axis_fits(const ls_tensor *t, const char *name, int *axis);
+/* An array as outer x n x inner around an axis. */
+typedef struct ls_around { int64_t outer, n, inner; } ls_around;
+ls_around ls_shape_around(ls_shape s, int axis);
+
+/* What operations along several axes have as args. */
+typedef struct ls_along { unsigned axes; bool keepdim; } ls_along;
+ls_shape    ls_along_kept(ls_shape s, unsigned axes); /* 1 along the axes */
+const char *ls_shape_along(ls_node *n);               /* for shape */
+/* Applies rows, a sum over rows, where axis 0 is among the axes, and otherwise alone. No axes: all. */
+ls_tensor *ls_apply_along(const ls_op *alone, const ls_op *rows, ls_tensor *x, ls_axes axes, bool keepdim);
+
+/* What several operations made together, under the name that PyTorch prints. */
+ls_tensor *ls_named(ls_tensor *t, const char *grad_name);
+
 /* Ends a list of cases. */
 #define LS_LAST_CASE { { 1, { -1 } } }

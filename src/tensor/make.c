@@ -4,6 +4,7 @@
  * requires gradients is written only where nothing is recorded, as in PyTorch.
  */
 #include "tensor/tensor.h"
+#include <math.h>
 #include <string.h>
 
 static ls_tensor *make(ls_ctx *ctx, const char *name, ls_dtype dtype, ls_shape shape)
@@ -53,6 +54,44 @@ ls_tensor *ls_ones(ls_ctx *ctx, ls_shape shape)
     return ls_full(ctx, shape, 1);
 }
 
+ls_tensor *ls_eye(ls_ctx *ctx, int64_t rows, int64_t columns)
+{
+    ls_tensor *t = ls_zeros(ctx, (ls_shape){ 2, { rows, columns } });
+    for (int64_t i = 0; t && i < rows && i < columns; i++)
+        ctx->kernel->fill(1, 1, (char *)t->data + (size_t)(i * (columns + 1)) * ctx->kernel->bytes);
+    return t;
+}
+
+/* Elements of a range, as PyTorch counts them: the quotient rounded up. */
+static int64_t range_count(ls_ctx *ctx, double from, double to, double step)
+{
+    double count = ceil((to - from) / step);
+    if (count >= 0 && count < 0x1p53) return (int64_t)count;
+    if (ctx && !ctx->failure.status)
+        ls_fail(ctx, LS_ERR_ARG, "ls_arange: steps of %g do not lead from %g to %g", step, from,
+                to);
+    return 0;
+}
+
+ls_tensor *ls_arange(ls_ctx *ctx, double from, double to, double step)
+{
+    int64_t count = range_count(ctx, from, to, step);
+    ls_tensor *t = ls_zeros(ctx, (ls_shape){ 1, { count } });
+    for (int64_t i = 0; t && i < count; i++) {
+        double value = from + (double)i * step;
+        ctx->kernel->from_double(1, &value, (char *)t->data + (size_t)i * ctx->kernel->bytes);
+    }
+    return t;
+}
+
+ls_tensor *ls_arange_labels(ls_ctx *ctx, int64_t from, int64_t to, int64_t step)
+{
+    int64_t count = range_count(ctx, (double)from, (double)to, (double)step);
+    ls_tensor *t = make(ctx, "ls_arange_labels", LS_INT64, (ls_shape){ 1, { count } });
+    for (int64_t i = 0; t && i < count; i++) ((int64_t *)t->data)[i] = from + i * step;
+    return t;
+}
+
 ls_tensor *ls_rand(ls_ctx *ctx, ls_shape shape)
 {
     return ls_uniform_(ls_zeros(ctx, shape), 0, 1);
@@ -72,6 +111,11 @@ static bool may_write(const ls_tensor *t, const ls_tensor *u, const char *name)
         ls_fail(ctx, LS_ERR_TYPE, "%s: the tensor is int64, not floating", name);
     else if (t->is_part)
         ls_fail(ctx, LS_ERR_SHAPE, "%s: writes whole tensors; ls_whole() makes one", name);
+    else if (t->record)
+        ls_fail(ctx, LS_ERR_USE,
+                "%s: writes in place on the result of %s, which backward may need; ls_detach() or "
+                "ls_keep() it first",
+                name, t->grad_name);
     else if (t->requires_grad && !ctx->scopes)
         ls_fail(ctx, LS_ERR_USE,
                 "%s: a leaf that requires gradients is being used in an in-place operation: put it "
@@ -105,6 +149,49 @@ void ls_add_(ls_tensor *t, const ls_tensor *u, double alpha)
 {
     if (!t || !u || !ls_tensor_usable(u, "ls_add_") || !may_write(t, u, "ls_add_")) return;
     if (ls_enter(t->ctx, "ls_add_")) t->ctx->kernel->axpy(t->count, alpha, u->data, t->data);
+}
+
+void ls_sub_(ls_tensor *t, const ls_tensor *u, double alpha)
+{
+    if (!t || !u || !ls_tensor_usable(u, "ls_sub_") || !may_write(t, u, "ls_sub_")) return;
+    if (ls_enter(t->ctx, "ls_sub_")) t->ctx->kernel->axpy(t->count, -alpha, u->data, t->data);
+}
+
+/* t = t op u */
+static void combine(ls_binary op, ls_tensor *t, const ls_tensor *u, const char *name)
+{
+    if (!t || !u || !ls_tensor_usable(u, name) || !may_write(t, u, name)) return;
+    int64_t step[LS_MAX_NDIM] = { 1 };
+    if (ls_enter(t->ctx, name))
+        t->ctx->kernel->binary(op, (ls_shape){ 1, { t->count } }, t->data, step, u->data, step,
+                               t->data, false);
+}
+
+void ls_mul_(ls_tensor *t, const ls_tensor *u)
+{
+    combine(LS_BINARY_MUL, t, u, "ls_mul_");
+}
+
+void ls_div_(ls_tensor *t, const ls_tensor *u)
+{
+    combine(LS_BINARY_DIV, t, u, "ls_div_");
+}
+
+void ls_mul_scalar_(ls_tensor *t, double c)
+{
+    if (may_write(t, NULL, "ls_mul_scalar_") && ls_enter(t->ctx, "ls_mul_scalar_"))
+        t->ctx->kernel->unary(LS_UNARY_MUL_C, c, t->count, t->data, t->data);
+}
+
+void ls_fill_(ls_tensor *t, double value)
+{
+    if (may_write(t, NULL, "ls_fill_") && ls_enter(t->ctx, "ls_fill_"))
+        t->ctx->kernel->fill(t->count, value, t->data);
+}
+
+void ls_zero_(ls_tensor *t)
+{
+    ls_fill_(t, 0);
 }
 
 void ls_copy_(ls_tensor *t, const ls_tensor *u)

@@ -74,6 +74,19 @@ int64_t ls_class_at(const ls_tensor *t, int64_t i)
     return -1;
 }
 
+int64_t ls_tolist(const ls_tensor *t, int64_t count, double *out)
+{
+    if (!may_read(t, "ls_tolist", t && t->count ? 0 : -1)) return 0;
+    if (t->count == count) {
+        for (int64_t i = 0; i < count; i++) out[i] = ls_element(t, i);
+        return count;
+    }
+    ls_fail(t->ctx, LS_ERR_SHAPE,
+            "ls_tolist: shape %s has %lld elements, and there is room for %lld",
+            ls_shape_str(t->shape).text, (long long)t->count, (long long)count);
+    return 0;
+}
+
 const void *ls_rows_data(const ls_tensor *t, int64_t *first, int64_t *count)
 {
     *first = *count = 0;
