@@ -34,7 +34,8 @@ enum {
     LS_OP_LEAVES = 1, /* flags: backward() closes the leaf tree of its sums over rows itself */
     LS_OP_STORES = 2, /* flags: backward() minds node->stores */
     LS_OP_VIEW = 4,   /* flags: out is input 0 with another shape; no forward() */
-    LS_OP_SPLIT = 8   /* flags: out is a part made from whole inputs */
+    LS_OP_SPLIT = 8,  /* flags: out is a part made from whole inputs */
+    LS_OP_IN_PLACE = 16 /* flags: of one input; backward() may get dx[0] equal to g */
 };
 
 typedef struct ls_op {

@@ -33,8 +33,16 @@ size_t ls_memory_calls(void); /* allocations so far: for tests */
 void *ls_new(ls_ctx *ctx, size_t bytes, const char *what);
 
 /* Bump allocation; everything ends together. A reset joins the blocks, so that the same amount
- * again needs no allocation. */
-typedef struct ls_arena { struct ls_block *blocks; size_t used, peak; } ls_arena;
+ * again needs no allocation. What was taken in a step can be taken at the same place in the next: at
+ * moves on from where it is to what it was then, as long as number is the same and it lies before
+ * end. */
+typedef struct ls_arena {
+    struct ls_block *blocks;
+    char    *at, *end; /* what is free of the newest block */
+    size_t   older;    /* bytes in use in the blocks before it */
+    size_t   peak;     /* bytes in use at most, up to the last reset */
+    uint64_t number;   /* of times that blocks were given back */
+} ls_arena;
 void *ls_arena_take(ls_arena *a, size_t bytes); /* 64-byte aligned, not zeroed; NULL without memory */
 void  ls_arena_reset(ls_arena *a);
 void  ls_arena_free(ls_arena *a);
@@ -188,6 +196,9 @@ struct ls_ctx {
     struct ls_comm         *comm;
     struct ls_tape         *tape;
     struct ls_heads        *heads; /* of tensors in a step */
+    uint64_t                stamps; /* tensors made so far */
+    struct ls_cut { int64_t rows, leaf_rows; ls_range leaves, own; } cut[8]; /* tensor/part.c, of batches */
+    unsigned                cuts;   /* made so far */
     ls_update              *update; /* offered to the next backward, or NULL */
     /* filled by comm */
     struct ls_place { int rank, count; } place; /* read by tensor/part.c alone */

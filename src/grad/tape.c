@@ -5,6 +5,9 @@
  * sum over rows: one call a leaf, the leaves added in the tree, the pieces of all ranks added by
  * links->sums, and the result is whole. A result is recorded where an input requires gradients and
  * no LS_NO_GRAD block is open.
+ *
+ * A call that repeats the one at the same place of an earlier step (record.c) is only forward();
+ * all others go through the door, whose checks and shapes hold for the steps to come.
  */
 #include "grad/grad.h"
 #include <string.h>
@@ -29,6 +32,19 @@ int64_t ls_record_batch(const ls_record *r)
     return r->op->flags & LS_OP_SPLIT ? r->in[0]->shape.dim[0] : -1;
 }
 
+ls_range ls_record_rows(const ls_record *r)
+{
+    return r->batch >= 0 ? ls_part_rows(r->in[0]->ctx, r->batch) : r->in[0]->rows;
+}
+
+void ls_node_rows(ls_node *n, const ls_record *r, ls_range rows)
+{
+    for (int i = 0; i < r->n_in; i++)
+        if (r->in[i]) n->in[i] = rows_of(r->in[i], rows);
+    if (r->out) n->out = rows_of(r->out, rows);
+    n->first_row = rows.from;
+}
+
 void ls_node_fill(ls_node *n, const ls_record *r, ls_range rows)
 {
     const ls_tensor *first = r->in[0];
@@ -36,15 +52,12 @@ void ls_node_fill(ls_node *n, const ls_record *r, ls_range rows)
     n->ctx = first->ctx;
     n->dtype = first->ctx->opts.dtype;
     n->n_in = r->n_in;
-    for (int i = 0; i < r->n_in; i++) {
-        n->in[i] = r->in[i] ? rows_of(r->in[i], rows) : (ls_array){ 0 };
-        n->in_dtype[i] = r->in[i] ? r->in[i]->dtype : n->dtype;
-    }
-    if (r->out) n->out = rows_of(r->out, rows), n->out_dtype = r->out->dtype;
+    for (int i = 0; i < r->n_in; i++) n->in_dtype[i] = r->in[i] ? r->in[i]->dtype : n->dtype;
+    if (r->out) n->out_dtype = r->out->dtype;
     n->batch_rows = batch >= 0 ? batch : first->shape.ndim ? first->shape.dim[0] : 1;
-    n->first_row = rows.from;
     n->leaf_rows = n->stores = 0;
     n->args = r->args;
+    ls_node_rows(n, r, rows);
 }
 
 /* ---- the door -------------------------------------------------------------------------------- */
@@ -78,40 +91,53 @@ static bool inputs_fit(ls_ctx *ctx, const ls_op *op, int n_in, ls_tensor *const 
     return !ctx->failure.status;
 }
 
-/* Asks the operation for the shape of its result; fails the context with its reason. */
-static bool settle_shape(ls_ctx *ctx, ls_node *n, const ls_record *r, ls_range all)
+/* Asks the operation for the shape of its result, from the shapes of the whole; fails the context
+ * with its reason. */
+static bool settle_shape(ls_ctx *ctx, ls_record *r)
 {
     const ls_op *op = r->op;
-    memset(n, 0, sizeof *n);
-    ls_node_fill(n, r, all);
+    ls_node *n = &r->node;
+    ls_node_fill(n, r, r->in[0]->rows);
     for (int i = 0; i < r->n_in; i++)
-        if (r->in[i])
+        if (r->in[i] && r->in[i]->is_part)
             n->in[i].shape = r->in[i]->shape, n->in[i].count = ls_shape_count(r->in[i]->shape);
     n->out_dtype = n->dtype;
     const char *refusal = op->shape(n);
-    int64_t batch = ls_record_batch(r);
     if (refusal)
         ls_fail(ctx, LS_ERR_SHAPE, "%s: %s (%s%s%s)", op->name, refusal,
                 ls_shape_str(n->in[0].shape).text, r->n_in > 1 && r->in[1] ? " and " : "",
                 r->n_in > 1 && r->in[1] ? ls_shape_str(n->in[1].shape).text : "");
-    else if (batch >= 0 && op->rows == LS_ROWS_ALONE &&
-             (n->out.shape.ndim < 1 || n->out.shape.dim[0] != batch))
+    else if (r->batch >= 0 && op->rows == LS_ROWS_ALONE &&
+             (n->out.shape.ndim < 1 || n->out.shape.dim[0] != r->batch))
         ls_fail(ctx, LS_ERR_SHAPE,
                 "%s: the batch of %lld rows would not be axis 0 of the result %s", op->name,
-                (long long)batch, ls_shape_str(n->out.shape).text);
+                (long long)r->batch, ls_shape_str(n->out.shape).text);
     return !ctx->failure.status;
+}
+
+static bool make_result(ls_ctx *ctx, ls_record *r)
+{
+    bool is_part = r->op->rows == LS_ROWS_ALONE && r->batch >= 0,
+         is_view = r->op->flags & LS_OP_VIEW;
+    ls_tensor *t = &r->result;
+    if (!ls_tensor_result(t, ctx, is_view ? r->in[0]->dtype : r->node.out_dtype, r->node.out.shape,
+                          is_part, is_view ? r->in[0]->data : NULL))
+        return false;
+    if (is_view) t->origin = r->in[0]->origin;
+    r->out = t;
+    ls_node_rows(&r->node, r, ls_record_rows(r));
+    return true;
 }
 
 /* ---- forward --------------------------------------------------------------------------------- */
 /* One piece of this rank: its leaves in the tree, into piece. */
 static bool sum_piece(ls_ctx *ctx, const ls_record *r, ls_range leaves, void **piece)
 {
-    int64_t batch = ls_record_batch(r);
     ls_tree_sum tree;
-    ls_node n = { 0 };
     if (!ls_tree_begin(ctx, &tree, r->out->count, leaves.to - leaves.from)) return false;
+    ls_node n = r->node;
     for (int64_t l = leaves.from; l < leaves.to; l++) {
-        ls_node_fill(&n, r, ls_leaf_rows(batch, ctx->opts.leaf_rows, (ls_range){ l, l + 1 }));
+        ls_node_rows(&n, r, ls_leaf_rows(r->batch, ctx->opts.leaf_rows, (ls_range){ l, l + 1 }));
         n.out.data = ls_tree_leaf(&tree);
         r->op->forward(&n);
         ls_tree_add(ctx, &tree);
@@ -124,35 +150,32 @@ static void forward_sum(ls_ctx *ctx, const ls_record *r)
 {
     ls_range run[LS_MAX_PIECES];
     void *piece[LS_MAX_PIECES];
-    int64_t batch = ls_record_batch(r);
-    int count = ls_part_pieces(ctx, batch, run);
-    ls_node n = { 0 };
-    for (int i = 0; i < count; i++)
-        if (!sum_piece(ctx, r, run[i], &piece[i])) break;
-    ls_row_sum sum = { batch, r->out->count, r->out->dtype, piece, r->out->data };
-    if (!ctx->links->sums(ctx, (ls_row_sum *const[]){ &sum }, 1) && r->op->finish) {
-        ls_node_fill(&n, r, (ls_range){ 0, 0 });
-        r->op->finish(&n);
+    int count = ls_part_pieces(ctx, r->batch, run);
+    ls_row_sum sum = { r->batch, r->out->count, r->out->dtype, piece, r->out->data };
+    if (count == 1 && run[0].to - run[0].from == 1) { /* one leaf is its own sum */
+        piece[0] = r->out->data;
+        r->op->forward(&r->node);
+    } else {
+        for (int i = 0; i < count; i++)
+            if (!sum_piece(ctx, r, run[i], &piece[i])) break;
     }
+    if (!ctx->links->sums(ctx, (ls_row_sum *const[]){ &sum }, 1) && r->op->finish)
+        r->op->finish(&r->node);
     ls_arena_reset(&ctx->scratch);
 }
 
 static void forward(ls_ctx *ctx, const ls_record *r)
 {
-    int64_t batch = ls_record_batch(r);
-    ls_node n = { 0 };
-    if (r->op->flags & LS_OP_VIEW) return;
-    if (batch >= 0 && r->op->rows == LS_ROWS_SUM) {
-        forward_sum(ctx, r);
-        return;
-    }
-    ls_range rows = batch >= 0 ? r->out->rows : r->in[0]->rows;
-    ls_node_fill(&n, r, rows);
-    if (batch < 0 || rows.to > rows.from) r->op->forward(&n);
-    if (batch < 0 && r->op->finish) r->op->finish(&n);
+    const ls_op *op = r->op;
+    if (op->flags & LS_OP_VIEW) return;
+    if (r->batch < 0) {
+        op->forward(&r->node);
+        if (op->finish) op->finish(&r->node);
+    } else if (op->rows == LS_ROWS_SUM) forward_sum(ctx, r);
+    else if (r->out->rows.to > r->out->rows.from) op->forward(&r->node);
 }
 
-/* ---- records --------------------------------------------------------------------------------- */
+/* ---- the tape -------------------------------------------------------------------------------- */
 static bool wants_grad(const ls_record *r)
 {
     for (int i = 0; i < r->n_in; i++)
@@ -163,11 +186,8 @@ static bool wants_grad(const ls_record *r)
 void ls_tape_add(ls_ctx *ctx, ls_record *r)
 {
     ls_tape *tape = ctx->tape;
-    if (ctx->scopes || !r->op->backward || !wants_grad(r)) return;
-    if (tape->step != ctx->step) {
-        tape->step = ctx->step;
-        tape->last = tape->last_of_life;
-    }
+    r->recorded = !ctx->scopes && r->op->backward && wants_grad(r);
+    if (!r->recorded) return;
     r->before = tape->last;
     tape->last = r;
     if (!ctx->step) tape->last_of_life = r;
@@ -176,35 +196,9 @@ void ls_tape_add(ls_ctx *ctx, ls_record *r)
     r->out->grad_name = r->op->grad_name ? r->op->grad_name : r->op->name;
 }
 
-/* A record with room for the arguments behind it, in the life that its result has. */
-static ls_record *make_record(ls_ctx *ctx, const ls_op *op, int n_in, ls_tensor *const in[],
-                              const void *args, size_t args_bytes)
-{
-    ls_record *r = ls_arena_take(ctx->step ? &ctx->arena : &ctx->life, sizeof *r + args_bytes);
-    if (!r) {
-        ls_fail(ctx, LS_ERR_MEMORY, "no memory for the record of %s", op->name);
-        return NULL;
-    }
-    memset(r, 0, sizeof *r);
-    r->op = op;
-    r->n_in = n_in;
-    memcpy(r->in, in, (size_t)n_in * sizeof *in);
-    if (args_bytes) memcpy(r + 1, args, args_bytes), r->args = r + 1;
-    return r;
-}
-
-static ls_tensor *make_result(ls_ctx *ctx, const ls_record *r, const ls_node *n)
-{
-    bool is_part = r->op->rows == LS_ROWS_ALONE && ls_record_batch(r) >= 0;
-    if (!(r->op->flags & LS_OP_VIEW))
-        return ls_tensor_make(ctx, n->out_dtype, n->out.shape, is_part, true);
-    ls_tensor *t = ls_tensor_over(ctx, r->in[0]->dtype, n->out.shape, is_part, true,
-                                  r->in[0]->data);
-    if (t) t->origin = r->in[0]->origin;
-    return t;
-}
-
-ls_tensor *ls_apply(const ls_op *op, ls_list list, const void *args, size_t args_bytes)
+/* The long way: everything is checked and worked out, for the steps to come as well. */
+static ls_tensor *apply_anew(ls_ctx *ctx, const ls_op *op, ls_list list, const void *args,
+                             size_t args_bytes)
 {
     ls_tensor *in[LS_MAX_IN] = { 0 };
     int need = op->n_need ? op->n_need : op->n_in;
@@ -212,39 +206,58 @@ ls_tensor *ls_apply(const ls_op *op, ls_list list, const void *args, size_t args
         in[i] = i < list.count ? list.at[i] : NULL;
         if (!in[i] && i < need) return NULL;
     }
-    ls_ctx *ctx = in[0]->ctx;
     if (!ls_enter(ctx, op->name) || !inputs_fit(ctx, op, op->n_in, in)) return NULL;
-
-    ls_record *r = make_record(ctx, op, op->n_in, in, args, args_bytes);
-    ls_node n;
-    if (!r || !settle_shape(ctx, &n, r, in[0]->rows)) return NULL;
-    r->out = make_result(ctx, r, &n);
-    if (!r->out) return NULL;
-    forward(ctx, r);
-    if (ctx->failure.status) return NULL;
+    ls_record *r = ls_record_new(ctx, op, op->n_in, in, args, args_bytes);
+    if (!r) return NULL;
+    r->batch = ls_record_batch(r);
+    if (settle_shape(ctx, r) && make_result(ctx, r)) forward(ctx, r);
+    if (ctx->failure.status) {
+        ls_record_drop(ctx, r);
+        return NULL;
+    }
+    ls_record_keep(ctx, r);
     ls_tape_add(ctx, r);
     return r->out;
+}
+
+ls_tensor *ls_apply(const ls_op *op, ls_list list, const void *args, size_t args_bytes)
+{
+    if (list.count < 1 || !list.at[0]) return NULL;
+    ls_ctx *ctx = list.at[0]->ctx;
+    const ls_record *r = ls_record_find(ctx, op, list, args, args_bytes);
+    if (!r) return apply_anew(ctx, op, list, args, args_bytes);
+    forward(ctx, r);
+    return ctx->failure.status ? NULL : r->out;
 }
 
 ls_tensor *ls_tape_result(const ls_op *op, ls_tensor *in, ls_tensor *out)
 {
     if (!out) return NULL;
-    ls_record *r = make_record(in->ctx, op, 1, &in, NULL, 0);
-    if (!r) return NULL;
-    r->out = out;
-    ls_tape_add(in->ctx, r);
+    ls_ctx *ctx = in->ctx;
+    ls_record *r = ls_record_find_over(ctx, op, in, out);
+    if (!r) {
+        if (!(r = ls_record_new(ctx, op, 1, &in, NULL, 0))) return NULL;
+        r->out = out;
+        r->batch = ls_record_batch(r);
+        ls_node_fill(&r->node, r, ls_record_rows(r));
+        ls_record_keep(ctx, r);
+    }
+    ls_tape_add(ctx, r);
     return out;
 }
 
 static void end_tape(void *self)
 {
+    ls_records_end(self);
     ls_memory_free(self);
 }
 
 ls_tape *ls_tape_new(ls_ctx *ctx)
 {
     ls_tape *tape = ls_new(ctx, sizeof *tape, "the tape");
-    if (tape) ls_own(ctx, &tape->owned, end_tape);
+    if (!tape) return NULL;
+    ls_own(ctx, &tape->owned, end_tape);
+    tape->at = &tape->root;
     return tape;
 }
 

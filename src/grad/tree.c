@@ -6,12 +6,25 @@
  */
 #include "grad/grad.h"
 
-bool ls_tree_begin(ls_ctx *ctx, ls_tree_sum *s, int64_t count, int64_t leaves)
+size_t ls_tree_bytes(const ls_ctx *ctx, int64_t count)
+{
+    return ((size_t)count * ctx->kernel->bytes + 63) / 64 * 64;
+}
+
+int ls_tree_levels(int64_t leaves)
 {
     int levels = 2;
     while (leaves > 1) leaves = (leaves + 1) / 2, levels++;
-    *s = (ls_tree_sum){ .count = count };
-    size_t bytes = ((size_t)count * ctx->kernel->bytes + 63) / 64 * 64;
+    return levels;
+}
+
+bool ls_tree_begin(ls_ctx *ctx, ls_tree_sum *s, int64_t count, int64_t leaves)
+{
+    int levels = ls_tree_levels(leaves);
+    s->count = count;
+    s->height = 0;
+    s->added = 0;
+    size_t bytes = ls_tree_bytes(ctx, count);
     char *room = ls_arena_take(&ctx->scratch, bytes * (size_t)levels);
     if (!room) {
         ls_fail(ctx, LS_ERR_MEMORY, "no memory: a sum over leaves needs %zu bytes",

@@ -2,8 +2,9 @@
  *
  * Three lives. Made by the program: its own memory, owned by the context. Result of an operation
  * before the first step: in ctx->life, to the end of the context. Result inside a step: values in
- * ctx->arena, and the head, the struct itself, in a pool that only ever holds heads, so that a
- * tensor used after its step is recognised instead of read as something else.
+ * ctx->arena, and the head, the struct itself, in its operation's record (grad) or, where no
+ * operation made it, in a pool. Both only ever hold heads at these places, so that a tensor used
+ * after its step is recognised instead of read as something else.
  */
 #include "tensor/tensor.h"
 #include <string.h>
@@ -68,14 +69,35 @@ void ls_tensor_free(ls_tensor *t)
     end_tensor(t);
 }
 
-/* The head, with everything but the values. */
+static bool is_shape(ls_ctx *ctx, ls_shape shape, bool is_part)
+{
+    if (!ctx || ctx->failure.status) return false;
+    if (ls_shape_count(shape) >= 0 && (!is_part || shape.ndim >= 1)) return true;
+    ls_fail(ctx, LS_ERR_SHAPE, "%s is no shape of a tensor", ls_shape_str(shape).text);
+    return false;
+}
+
+/* Everything but the values, in a zeroed head. */
+static void fill_head(ls_tensor *t, ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part,
+                      bool step)
+{
+    t->ctx = ctx;
+    t->dtype = dtype;
+    t->shape = shape;
+    t->is_part = is_part;
+    t->in_step = step && ctx->step;
+    t->step = ctx->step;
+    t->stamp = ++ctx->stamps;
+    t->rows = is_part          ? ls_part_rows(ctx, shape.dim[0])
+              : shape.ndim > 0 ? (ls_range){ 0, shape.dim[0] }
+                               : (ls_range){ 0, 1 };
+    t->count = is_part ? (t->rows.to - t->rows.from) * ls_tensor_row_count(t)
+                       : ls_shape_count(shape);
+}
+
 static ls_tensor *make_head(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step)
 {
-    if (!ctx || ctx->failure.status) return NULL;
-    if (ls_shape_count(shape) < 0 || (is_part && shape.ndim < 1)) {
-        ls_fail(ctx, LS_ERR_SHAPE, "%s is no shape of a tensor", ls_shape_str(shape).text);
-        return NULL;
-    }
+    if (!is_shape(ctx, shape, is_part)) return NULL;
     ls_tensor *t = step && ctx->step ? take_head(ctx)
                    : step            ? ls_arena_take(&ctx->life, sizeof *t)
                                      : ls_new(ctx, sizeof *t, "a tensor");
@@ -84,18 +106,30 @@ static ls_tensor *make_head(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is
         return NULL;
     }
     if (step && !ctx->step) memset(t, 0, sizeof *t);
-    t->ctx = ctx;
-    t->dtype = dtype;
-    t->shape = shape;
-    t->is_part = is_part;
-    t->in_step = step && ctx->step;
-    t->step = ctx->step;
-    t->rows = is_part          ? ls_part_rows(ctx, shape.dim[0])
-              : shape.ndim > 0 ? (ls_range){ 0, shape.dim[0] }
-                               : (ls_range){ 0, 1 };
-    t->count = is_part ? (t->rows.to - t->rows.from) * ls_tensor_row_count(t)
-                       : ls_shape_count(shape);
+    fill_head(t, ctx, dtype, shape, is_part, step);
     return t;
+}
+
+static void *take_values(ls_tensor *t)
+{
+    ls_ctx *ctx = t->ctx;
+    size_t bytes = (size_t)t->count * ls_dtype_bytes(t->dtype);
+    t->data = ls_arena_take(ctx->step ? &ctx->arena : &ctx->life, bytes ? bytes : 1);
+    if (!t->data)
+        ls_fail(ctx, LS_ERR_MEMORY, "no memory: a tensor of shape %s needs %zu bytes",
+                ls_shape_str(t->shape).text, bytes);
+    return t->data;
+}
+
+bool ls_tensor_result(ls_tensor *t, ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part,
+                      void *over)
+{
+    if (!is_shape(ctx, shape, is_part)) return false;
+    memset(t, 0, sizeof *t);
+    fill_head(t, ctx, dtype, shape, is_part, true);
+    t->is_result = true;
+    t->data = over;
+    return over || take_values(t);
 }
 
 ls_tensor *ls_tensor_over(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step,
@@ -112,19 +146,17 @@ ls_tensor *ls_tensor_make(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_p
 {
     ls_tensor *t = make_head(ctx, dtype, shape, is_part, step);
     if (!t) return NULL;
+    if (step) return take_values(t) ? t : NULL;
     size_t bytes = (size_t)t->count * ls_dtype_bytes(dtype);
-    if (step) t->data = ls_arena_take(ctx->step ? &ctx->arena : &ctx->life, bytes ? bytes : 1);
-    else t->data = ls_memory_new(bytes ? bytes : 1);
+    t->data = ls_memory_new(bytes ? bytes : 1);
     if (!t->data) {
         ls_fail(ctx, LS_ERR_MEMORY, "no memory: a tensor of shape %s needs %zu bytes",
                 ls_shape_str(shape).text, bytes);
-        if (!step) ls_memory_free(t);
+        ls_memory_free(t);
         return NULL;
     }
-    if (!step) {
-        t->owns_data = true;
-        ls_own(ctx, &t->owned, end_tensor);
-    }
+    t->owns_data = true;
+    ls_own(ctx, &t->owned, end_tensor);
     return t;
 }
 

@@ -34,7 +34,9 @@ struct ls_tensor {
     ls_dtype  dtype;
     bool      is_part;
     bool      in_step;  /* ends with step number step */
+    bool      is_result; /* of an operation: ls_tensor_result() */
     uint64_t  step;
+    uint64_t  stamp;    /* no other head has it: with it go shape, type, rows and life */
     ls_range  rows;     /* of the batch, held here; whole: all of axis 0 */
     int64_t   count;    /* elements held here */
     void     *data;
@@ -56,6 +58,9 @@ struct ls_tensor {
 ls_tensor *ls_tensor_make(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step);
 /* As above over memory that outlives it. */
 ls_tensor *ls_tensor_over(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step, void *data);
+/* The same for the result of an operation, in a head that the caller keeps for it; over: values that
+ * outlive it, or NULL: room for them in the step's arena. */
+bool ls_tensor_result(ls_tensor *t, ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, void *over);
 /* False, with the context failed, for a tensor whose step has ended. NULL gives false silently. */
 bool ls_tensor_usable(const ls_tensor *t, const char *what);
 int64_t ls_tensor_row_count(const ls_tensor *t); /* elements of one row: all but axis 0 */
