@@ -50,7 +50,8 @@ static bool is_late(const ls_comm *c, int r)
     const ls_word *word = &c->peer[r].word[c->fence & 1];
     bool has_come = word->fence == c->fence && (word->kind == LS_PLAIN || word->kind == LS_LEAVING);
     if (r == c->rank) return false;
-    return c->meeting ? !has_come : c->peer[r].last.exchange < c->exchange;
+    if (c->meeting) return !has_come;
+    return c->peer[r].last.exchange < c->exchange && !ls_board_has_come(c, r);
 }
 
 _Noreturn void ls_comm_late(ls_ctx *ctx, double waited_s)

@@ -5,7 +5,7 @@
  * compares them before anything is paired. No exchange ends before every rank has entered it, so a
  * place is free again when its turn comes.
  *
- *   blocks   what is small lies on the desk itself
+ *   blocks   what is small lies on the desk itself; every rank adds small sums for itself
  *   slices   what is large stays where it is: a table says in which block of memory each piece and
  *            root lies (what lies in none is copied to the staging block first). Every rank adds the
  *            pieces of its slice into its own root, in the order of the plan and in chunks that stay
@@ -21,6 +21,7 @@
 
 enum {
     CHUNK_BYTES = 8 << 10,
+    PIECE_ALIGN = 16,
     LINE = 64,
     SPINS = 32 /* looks at a counter before anything else is done */
 };
@@ -64,6 +65,11 @@ static uint64_t counter(const ls_comm *c, int r, stage s)
                            : s == REDUCED ? &desk_of(c, r)->reduced
                                           : &desk_of(c, r)->done;
     return atomic_load_explicit(at, memory_order_acquire);
+}
+
+bool ls_board_has_come(const ls_comm *c, int r)
+{
+    return c->desk && counter(c, r, POSTED) == c->exchange;
 }
 
 static inline void pause_briefly(void)
@@ -138,6 +144,63 @@ bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b)
     if (!post(ctx, stamp, b->block[c->rank], b->bytes[c->rank])) return false;
     for (int r = 0; r < c->count; r++)
         if (r != c->rank) memcpy(b->block[r], place_of(c, r)->data, (size_t)b->bytes[r]);
+    return true;
+}
+
+/* ---- sums of what is small ----------------------------------------------------------------- */
+static int64_t room_of(const ls_row_sum *s, const ls_kernel *k)
+{
+    return (s->count * (int64_t)k->bytes + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN;
+}
+
+/* The pieces of all ranks into the root. at: where those of rank r lie on its desk. */
+static bool add_small(ls_ctx *ctx, const ls_row_sum *s, const ls_plan *plan, const ls_kernel *k,
+                      const int64_t *at)
+{
+    const ls_comm *c = ctx->comm;
+    const int64_t room = room_of(s, k);
+    char *piece[2], **all = piece, *copy = NULL;
+    if (plan->pieces > 2) { /* the desks of others are only read */
+        all = ls_comm_take(ctx, plan->pieces * (int64_t)sizeof *all);
+        copy = ls_comm_take(ctx, plan->pieces * room);
+        if (!all || !copy) return false;
+    }
+    for (int64_t r = 0, i = 0; r < c->count; r++)
+        for (int64_t n = plan->first[r + 1] - plan->first[r], p = 0; p < n; p++, i++) {
+            all[i] = place_of(c, (int)r)->data + at[r] + p * room;
+            if (copy) all[i] = memcpy(copy + i * room, all[i], (size_t)room);
+        }
+    for (int64_t i = 0; i < plan->pieces - 2; i++)
+        k->add(s->count, all[plan->addition[i].into], all[plan->addition[i].from]);
+    const ls_addition *last = plan->addition + plan->pieces - 2;
+    if (plan->pieces > 1) k->add_of(s->count, all[last->into], all[last->from], s->root);
+    else memcpy(s->root, all[0], (size_t)s->count * k->bytes);
+    return true;
+}
+
+bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums, int64_t count)
+{
+    const ls_comm *c = ctx->comm;
+    int64_t few[16] = { 0 }, *at = few;
+    char *to = place_of(c, c->rank)->data;
+    if (c->count > 16) {
+        if (!(at = ls_comm_take(ctx, c->count * (int64_t)sizeof *at))) return false;
+        memset(at, 0, (size_t)c->count * sizeof *at);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        const ls_kernel *k = ls_comm_kernel(ctx, sums[i]->dtype);
+        const int64_t *first = ls_comm_plan(ctx, sums[i]->rows)->first + c->rank;
+        for (int64_t p = 0; p < first[1] - first[0]; p++, to += room_of(sums[i], k))
+            memcpy(to, sums[i]->piece[p], (size_t)sums[i]->count * k->bytes);
+    }
+    if (!post(ctx, stamp, NULL, 0)) return false;
+    for (int64_t i = 0; i < count; i++) {
+        const ls_kernel *k = ls_comm_kernel(ctx, sums[i]->dtype);
+        const ls_plan *plan = ls_comm_plan(ctx, sums[i]->rows);
+        if (!add_small(ctx, sums[i], plan, k, at)) return false;
+        for (int r = 0; r < c->count; r++)
+            at[r] += (plan->first[r + 1] - plan->first[r]) * room_of(sums[i], k);
+    }
     return true;
 }
 

@@ -14,9 +14,15 @@
 
 ls_stand ls_comm_stand(const ls_ctx *ctx)
 {
-    ls_stand s = { .exchange = ctx->comm->exchange, .call = ctx->calls };
+    ls_comm *c = ctx->comm;
     const char *name = ctx->call ? ctx->call : "ls_start";
-    memcpy(s.name, name, strnlen(name, sizeof s.name - 1));
+    if (c->here.of != name) {
+        c->here.of = name;
+        memset(c->here.name, 0, sizeof c->here.name);
+        memcpy(c->here.name, name, strnlen(name, sizeof c->here.name - 1));
+    }
+    ls_stand s = { .exchange = c->exchange, .call = ctx->calls };
+    memcpy(s.name, c->here.name, sizeof s.name);
     return s;
 }
 

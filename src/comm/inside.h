@@ -98,6 +98,7 @@ typedef struct ls_comm {
     ls_shared  *shared, *desk, *staging; /* newest; where ranks meet, or NULL; what lies elsewhere */
     bool        crowded;     /* more ranks than cores */
     bool        left_common;
+    struct { const char *of; char name[sizeof((ls_stand *)0)->name]; } here; /* of the call last named */
     ls_plan    *plans, from_root, nothing;
 } ls_comm;
 
@@ -191,10 +192,14 @@ typedef struct ls_layout { ls_group *group; int64_t groups, bytes; } ls_layout;
 typedef struct ls_taker { ls_slice_done *done; void *of; } ls_taker;
 
 /* board.c */
+bool ls_board_has_come(const ls_comm *c, int r); /* to this exchange */
+/* Sums whose pieces, of every rank, fit its desk. */
+bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums, int64_t count);
 bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b);
 bool ls_board_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound,
                      const ls_taker *taker);
 
+const ls_kernel *ls_comm_kernel(ls_ctx *ctx, ls_dtype dtype); /* sums.c; NULL: failed */
 /* sums.c: brings together the pieces of all ranks, and every root to every rank. */
 bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const ls_taker *taker);
 /* Adds in the order of the plan, n elements each. Where the sum lies: in wanted if a piece does. */

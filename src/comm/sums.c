@@ -99,7 +99,7 @@ bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, cons
 }
 
 /* ---- groups -------------------------------------------------------------------------------- */
-static const ls_kernel *kernel_of(ls_ctx *ctx, ls_dtype dtype)
+const ls_kernel *ls_comm_kernel(ls_ctx *ctx, ls_dtype dtype)
 {
     if (ctx->kernel && dtype == ctx->opts.dtype) return ctx->kernel;
     const ls_kernel *k = ls_kernel_for(dtype, NULL);
@@ -113,7 +113,8 @@ static bool add_group(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_
 {
     const ls_row_sum *of = sums[first];
     ls_group *g = &l->group[l->groups++];
-    *g = (ls_group){ .plan = ls_comm_plan(ctx, of->rows), .kernel = kernel_of(ctx, of->dtype) };
+    *g = (ls_group){ .plan = ls_comm_plan(ctx, of->rows),
+                     .kernel = ls_comm_kernel(ctx, of->dtype) };
     if (!g->plan || !g->kernel) return false;
     g->at = l->bytes;
     g->span = span;
@@ -141,7 +142,7 @@ static bool lay_out(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_t 
         const ls_row_sum *s = sums[i];
         taken[i] = s->rows <= 0 || s->count <= 0;
         if (!taken[i] || s->count <= 0) continue;
-        const ls_kernel *k = kernel_of(ctx, s->dtype);
+        const ls_kernel *k = ls_comm_kernel(ctx, s->dtype);
         if (!k) return false;
         memset(s->root, 0, (size_t)s->count * k->bytes);
     }
@@ -176,30 +177,53 @@ static void sums_alone(const ls_layout *l)
         }
 }
 
-/* Room on the board for what a call brings. */
-static ls_status reserve(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
+/* What a call needs on the board. */
+typedef struct need {
+    int64_t bytes, pieces; /* of the sums; of a rank, at most */
+    bool is_small;         /* it fits a desk, and nothing is empty */
+} need;
+
+static need need_of(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
 {
-    int64_t bytes = 0, most = 1;
-    if (!ctx->comm->desk) return LS_OK;
+    need n = { .pieces = 1, .is_small = true };
     for (int64_t i = 0; i < count; i++) {
-        if (sums[i]->rows <= 0 || sums[i]->count <= 0) continue;
+        if (sums[i]->rows <= 0 || sums[i]->count <= 0) {
+            n.is_small = false;
+            continue;
+        }
         const ls_plan *plan = ls_comm_plan(ctx, sums[i]->rows);
-        if (!plan) return ctx->failure.status;
-        if (plan->most > most) most = plan->most;
-        bytes += aligned(sums[i]->count * 8, GROUP_ALIGN);
+        if (!plan || !ls_comm_kernel(ctx, sums[i]->dtype)) return n;
+        if (plan->most > n.pieces) n.pieces = plan->most;
+        n.bytes += aligned(sums[i]->count * 8, GROUP_ALIGN);
     }
-    return ls_board_reserve(ctx, bytes, most, count);
+    if (n.bytes * n.pieces > LS_SMALL_BYTES) n.is_small = false;
+    return n;
+}
+
+static ls_stamp stamp_of(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, int64_t bytes)
+{
+    ls_stamp stamp = ls_comm_stamp(ctx, LS_SUMS, count, sums[0]->rows, bytes);
+    stamp.digest = digest(ctx, sums, count);
+    return stamp;
 }
 
 static ls_status sum_all(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, const ls_taker *taker)
 {
     ls_layout l;
-    if (ctx->failure.status || reserve(ctx, sums, count)) return ls_comm_agree(ctx);
+    if (ctx->failure.status) return ls_comm_agree(ctx);
     if (count == 0) return LS_OK;
+    if (ctx->comm->desk) {
+        need n = need_of(ctx, sums, count);
+        if (ctx->failure.status) return ls_comm_agree(ctx);
+        if (n.is_small && !taker) {
+            ls_stamp stamp = stamp_of(ctx, sums, count, n.bytes);
+            return ls_comm_end(ctx, ls_board_sums(ctx, &stamp, sums, count));
+        }
+        if (ls_board_reserve(ctx, n.bytes, n.pieces, count)) return ls_comm_agree(ctx);
+    }
     if (!lay_out(ctx, &l, sums, count)) return ls_comm_end(ctx, false);
     if (ctx->comm->count == 1) return sums_alone(&l), ls_comm_end(ctx, true);
-    ls_stamp stamp = ls_comm_stamp(ctx, LS_SUMS, count, sums[0]->rows, l.bytes);
-    stamp.digest = digest(ctx, sums, count);
+    ls_stamp stamp = stamp_of(ctx, sums, count, l.bytes);
     return ls_comm_end(ctx, ls_comm_reduce(ctx, &stamp, &l, taker));
 }
 
