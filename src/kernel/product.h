@@ -7,13 +7,14 @@
 #include "kernel/tile.h"
 
 enum {
-    BLOCK = 256,                         /* length of a fused chain of inner: part of the rule */
-    SHORT = 8,                           /* shorter ones are rounded apart: part of the rule */
-    WIDTH = VECS * LANES,                /* columns of a panel */
-    CHUNK = 384,                         /* rows whose sums are under way in inner */
+    WIDTH = VECS * LANES,                  /* columns of a panel */
+    PACKED = 768 * 1024 / (int)sizeof(real), /* reals of inner's panels: they stay in the second cache */
+    STEPS = 2048,                          /* of k that a panel holds; a multiple of BLOCK */
+    CHUNK = 384,                           /* rows whose sums are under way where k is longer */
     REGION_ROWS = 132, REGION_COLUMNS = 256,
     KEPT = 512 * 1024 / (int)sizeof(real), /* reals of subtrees that outer keeps */
 };
+#define ALIGNED __attribute__((aligned(64)))
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int vecs_for(int64_t columns) { return (int)((columns + LANES - 1) / LANES); }
@@ -21,14 +22,6 @@ static inline int vecs_for(int64_t columns) { return (int)((columns + LANES - 1)
 /* ---- inner ----------------------------------------------------------------------------------- */
 /* c(i,j) = sum_k left(i,k) right(j,k): left a row's factor, right a column's. */
 typedef struct operand { const real *at; int64_t item, k; } operand; /* elements from one to the next */
-typedef struct target {
-    const real *bias;
-    real       *c;
-    int64_t     ldc;
-    bool        turned; /* rows are columns of c */
-    bool        add;
-} target;
-
 /* panel[k][j] = right(j, k), 0 from columns to width; right.item is 1: rows are copied. */
 static void pack_rows(operand right, int64_t columns, int64_t count, int width, real *panel)
 {
@@ -40,12 +33,12 @@ static void pack_rows(operand right, int64_t columns, int64_t count, int width, 
 }
 
 /* The same for any right: transposed, through contiguous copies of columns that are not or are too few. */
-static void pack_columns(operand right, int64_t columns, int64_t count, int width, real *panel)
+static void pack_block(operand right, int64_t columns, int64_t count, int width, real *panel)
 {
     for (int v = 0; v < width; v += LANES) {
         const int64_t here = least(columns - v, LANES);
         operand       r = { right.at + v * right.item, right.item, right.k };
-        real          few[LANES * BLOCK];
+        real          few[LANES * BLOCK] ALIGNED;
         if (here < LANES || r.k != 1) {
             for (int64_t j = 0; j < LANES; j++)
                 for (int64_t k = 0; k < count; k++) few[j * BLOCK + k] = j < here ? r.at[j * r.item + k * r.k] : 0;
@@ -63,58 +56,12 @@ static void pack_columns(operand right, int64_t columns, int64_t count, int widt
     }
 }
 
-/* sums[i][j] = (left(i,0) panel(j,0) + left(i,1) panel(j,1)) + ...; 0 for count 0. */
-static void inner_short(int64_t rows, int width, int64_t count, operand left, operand panel, real *sums)
+static void pack(operand right, int64_t columns, int64_t count, int width, real *panel)
 {
-    for (int64_t i = 0; i < rows; i++)
-        for (int v = 0; v < width; v += LANES) {
-            const real *a = left.at + i * left.item;
-            vec         sum = { 0 };
-            if (count > 0) sum = splat(a[0]) * load(panel.at + v);
-            for (int64_t k = 1; k < count; k++)
-                sum = sum + splat(a[k * left.k]) * load(panel.at + k * panel.k + v);
-            store(sums + i * width + v, sum);
-        }
-}
-
-static void inner_block(int64_t rows, int width, int64_t count, operand left, operand panel, real *sums,
-                        bool first)
-{
-    const tile *t = tiles[width / LANES - 1];
-    for (int64_t i = 0; i < rows; i += t->rows) {
-        while (t->rows > rows - i) t++;
-        t->inner(count, left.at + i * left.item, left.item, left.k, panel.at, panel.k, sums + i * width, first);
-    }
-}
-
-/* c (+)= sum + bias */
-INLINE void finish(vec sum, const real *bias, real *c, int64_t lanes, bool add)
-{
-    if (bias) sum = sum + (lanes == LANES ? load(bias) : load_some(bias, lanes));
-    if (add) sum = (lanes == LANES ? load(c) : load_some(c, lanes)) + sum;
-    store_some(c, sum, lanes);
-}
-
-/* Rows i.. and columns j.. of the result from sums[rows][width]. */
-static void deliver(const target *t, int64_t i, int64_t rows, int64_t j, int64_t columns, const real *sums,
-                    int width)
-{
-    if (!t->turned) {
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t v = 0; v < columns; v += LANES)
-                finish(load(sums + r * width + v), t->bias ? t->bias + j + v : NULL,
-                       t->c + (i + r) * t->ldc + j + v, least(columns - v, LANES), t->add);
-        return;
-    }
-    for (int64_t r = 0; r < rows; r += LANES) {
-        const int64_t here = least(rows - r, LANES);
-        for (int64_t v = 0; v < columns; v += CROSS) {
-            vec out[CROSS];
-            transpose(sums + r * width + v, width, out); /* sums has rows to spare */
-            for (int t_ = 0; t_ < CROSS && v + t_ < columns; t_++)
-                finish(out[t_], t->bias ? t->bias + i + r : NULL, t->c + (j + v + t_) * t->ldc + i + r, here, t->add);
-        }
-    }
+    if (right.item == 1) pack_rows(right, columns, count, width, panel);
+    else
+        for (int64_t k = 0; k < count; k += BLOCK, right.at += BLOCK * right.k)
+            pack_block(right, columns, least(count - k, BLOCK), width, panel + k * width);
 }
 
 /* Whether it is faster to make the transpose of c. Costs are in products; a packed or delivered
@@ -122,45 +69,68 @@ static void deliver(const target *t, int64_t i, int64_t rows, int64_t j, int64_t
 static bool turning_pays(int64_t m, int64_t n, int64_t k, bool by_row)
 {
     const int64_t m_lanes = vecs_for(m) * LANES, n_lanes = vecs_for(n) * LANES;
-    const int64_t straight = m * n_lanes * k + n_lanes * k * (by_row ? 2 : 6) + m * n * 2;
-    const int64_t turned = n * m_lanes * k + m_lanes * k * 6 + m * n * 6 + (by_row ? n * m_lanes * k / 4 : 0);
+    const int64_t straight = m * n_lanes * k + n_lanes * k * (by_row ? 1 : 12);
+    const int64_t turned = n * m_lanes * k + m_lanes * k * 12 + m * n * 10 + (by_row ? n * m_lanes * k / 4 : 0);
     return turned < straight;
 }
 
-/* Few rows use a panel that lies in b row by row as it is: packing would cost more than it saves. */
-static bool packing_pays(int64_t rows, int64_t k, operand right)
+/* Rows of left with columns of right, for the steps s of k; to: where their results begin. columns: of
+ * panels of width, the last of which may be narrower. Panels stay in the cache while the rows pass over
+ * them; those that lie in rows are copied there by the first rows' tiles. sums: [rows, width] between the
+ * calls of one result, or, where s is all of k, of one tile. */
+static void inner_panels(const steps *s, int64_t rows, int64_t columns, int width, operand left,
+                         operand right, real *packed, real *sums, const target *to)
 {
-    const int64_t page = 4096 / (int64_t)sizeof(real), cache = 2048 * 1024 / (int64_t)sizeof(real);
-    return right.item != 1 || rows > 64 || right.k % page == 0 || k * right.k > cache;
+    const int64_t count = s->to - s->from;
+    const bool    whole = count == s->k, lie = right.item == 1 && columns % width == 0;
+    const tile   *t = tiles[width / LANES - 1];
+    for (int64_t j = 0; j < columns && !lie; j += width) {
+        const operand r = { right.at + j * right.item, right.item, right.k };
+        pack(r, least(columns - j, width), count, width, packed + j * count);
+    }
+    const bool copied = lie && s->k >= SHORT && rows > t->rows;
+    factors    f = { left.at, left.item, left.k, packed, width, NULL };
+    target     here = *to;
+    for (int64_t i = 0; i < rows; i += t->rows) {
+        while (t->rows > rows - i) t++;
+        f.a = left.at + i * left.item;
+        for (int64_t j = 0; j < columns; j += width) {
+            const bool in_place = lie && (i == 0 || !copied);
+            f.b = in_place ? right.at + j : packed + j * count;
+            f.ldb = in_place ? right.k : width;
+            f.copy = copied && i == 0 ? packed + j * count : NULL;
+            here.c = to->c + (to->turned ? j * to->ldc + i : i * to->ldc + j);
+            here.bias = to->bias ? to->bias + (to->turned ? i : j) : NULL;
+            here.columns = least(columns - j, width);
+            t->inner(s, &f, whole ? sums : sums + i * width, &here);
+        }
+    }
 }
 
 static void inner(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t b_k,
                   int64_t b_n, const void *bias, void *c, int64_t ldc, bool add)
 {
-    real       panel[BLOCK * WIDTH], sums[(CHUNK + LANES) * WIDTH];
-    operand    left = { a, lda, 1 }, right = { b, b_n, b_k };
-    target     to = { bias, c, ldc, turning_pays(m, n, k, b_n == 1), add };
-    int64_t    rows = to.turned ? n : m, columns = to.turned ? m : n;
-    if (to.turned) left = right, right = (operand){ a, lda, 1 };
-    const bool packs = packing_pays(rows, k, right);
-    for (int64_t i = 0; i < rows; i += CHUNK)
-        for (int64_t j = 0; j < columns; j += WIDTH) {
-            const int64_t here = least(rows - i, CHUNK), across = least(columns - j, WIDTH);
-            const int     width = vecs_for(across) * LANES;
-            for (int64_t from = 0; from == 0 || from < k; from += BLOCK) {
-                const int64_t count = least(k - from, BLOCK);
-                operand       l = left, r = right;
-                l.at += i * l.item + from * l.k;
-                r.at += j * r.item + from * r.k;
-                if (packs || across < width) {
-                    if (r.item == 1) pack_rows(r, across, count, width, panel);
-                    else pack_columns(r, across, count, width, panel);
-                    r = (operand){ panel, 1, width };
-                }
-                if (k < SHORT) inner_short(here, width, count, l, r, sums);
-                else inner_block(here, width, count, l, r, sums, from == 0);
+    real          packed[PACKED] ALIGNED, sums[CHUNK * WIDTH] ALIGNED;
+    operand       left = { a, lda, 1 }, right = { b, b_n, b_k };
+    const target  all = { bias, c, ldc, 0, turning_pays(m, n, k, b_n == 1), add };
+    const int64_t rows = all.turned ? n : m, columns = all.turned ? m : n;
+    if (all.turned) left = right, right = (operand){ a, lda, 1 };
+    const int64_t at_once = k > STEPS ? CHUNK : rows;
+    const int64_t group = k > STEPS ? 1 : PACKED / WIDTH / (k > 0 ? k : 1); /* panels */
+    for (int64_t i = 0; i < rows; i += at_once)
+        for (int64_t j = 0, across; j < columns; j += across) {
+            across = least(columns - j, group * WIDTH);
+            if (across > WIDTH) across -= across % WIDTH;
+            const int width = vecs_for(least(across, WIDTH)) * LANES;
+            target    to = all;
+            to.c += to.turned ? j * ldc + i : i * ldc + j;
+            if (bias) to.bias += to.turned ? i : j;
+            for (int64_t from = 0; from == 0 || from < k; from += STEPS) {
+                const steps   s = { from, least(from + STEPS, k), k };
+                const operand l = { left.at + i * left.item + from * left.k, left.item, left.k };
+                const operand r = { right.at + j * right.item + from * right.k, right.item, right.k };
+                inner_panels(&s, least(rows - i, at_once), across, width, l, r, packed, sums, &to);
             }
-            deliver(&to, i, here, j, across, sums, width);
         }
 }
 
@@ -185,11 +155,11 @@ static region region_of(int64_t rows, int64_t leaf_rows)
 static void outer_edge(const tile *t, const span *s, const real *g, int64_t ldg, const real *x, int64_t ldx, int width,
                        real *kept, real *c, int64_t ldc, int64_t across, bool add)
 {
-    real edge[TILE_ROWS * WIDTH];
+    real edge[TILE_ROWS * WIDTH] ALIGNED;
     t->outer(s, g, ldg, x, ldx, kept, edge, width, false);
     for (int i = 0; i < t->rows && s->to == s->rows; i++)
         for (int64_t v = 0; v < across; v += LANES)
-            finish(load(edge + i * width + v), NULL, c + i * ldc + v, least(across - v, LANES), add);
+            finish(load(edge + i * width + v), c + i * ldc + v, least(across - v, LANES), add);
 }
 
 /* rows rows of columns of a matrix, by groups of width columns: packed[group][row][width]. Rows are read
@@ -203,11 +173,11 @@ static void pack_groups(int64_t rows, int64_t columns, const real *from, int64_t
                 store(packed + j / width * group + v, load_some(from + j + v, least(columns - j - v, LANES)));
 }
 
-/* Factors of a span: at, with ld from row to row; group: from one tile's or panel's columns to the next. */
-typedef struct factors { const real *at; int64_t ld, group; } factors;
+/* A factor of a span: at, with ld from row to row; group: from one tile's or panel's columns to the next. */
+typedef struct grouped { const real *at; int64_t ld, group; } grouped;
 
 /* All tiles of c [m, n], which is at most a region; m <= REGION_ROWS. */
-static void outer_tiles(const span *s, int64_t m, int64_t n, factors g, factors x, real *kept, int depth, real *c,
+static void outer_tiles(const span *s, int64_t m, int64_t n, grouped g, grouped x, real *kept, int depth, real *c,
                         int64_t ldc, bool add)
 {
     for (int64_t j = 0; j < n; j += WIDTH) {
@@ -231,18 +201,18 @@ static void outer_span(const span *s, int64_t m, int64_t n, const real *g, int64
 {
     enum { LEFT = SPAN * TILE_ROWS + LANES, RIGHT = SPAN * WIDTH };
     const int64_t rows = s->to - s->from;
-    real          left[REGION_ROWS / TILE_ROWS * LEFT], right[REGION_COLUMNS / WIDTH * RIGHT];
-    factors       x_factors = { x, ldx, WIDTH };
+    real left[REGION_ROWS / TILE_ROWS * LEFT] ALIGNED, right[REGION_COLUMNS / WIDTH * RIGHT] ALIGNED;
+    grouped       x_factors = { x, ldx, WIDTH };
     if (m > 2 * TILE_ROWS || n % LANES) {
         pack_groups(rows, n, x, ldx, WIDTH, RIGHT, right);
-        x_factors = (factors){ right, WIDTH, RIGHT };
+        x_factors = (grouped){ right, WIDTH, RIGHT };
     }
     for (int64_t i = 0; i < m; i += REGION_ROWS) {
         const int64_t here = least(m - i, REGION_ROWS);
-        factors       g_factors = { g + i, ldg, TILE_ROWS };
+        grouped       g_factors = { g + i, ldg, TILE_ROWS };
         if (n > 4 * WIDTH) {
             pack_groups(rows, here, g + i, ldg, TILE_ROWS, LEFT, left);
-            g_factors = (factors){ left, TILE_ROWS, LEFT };
+            g_factors = (grouped){ left, TILE_ROWS, LEFT };
         }
         outer_tiles(s, here, n, g_factors, x_factors, kept, depth, c + i * ldc, ldc, add);
     }
@@ -252,7 +222,7 @@ static void outer(int64_t rows, int64_t leaf_rows, int64_t m, int64_t n, const v
                   const void *x_, int64_t ldx, void *c_, int64_t ldc, bool add)
 {
     const real *g = g_, *x = x_;
-    real       *c = c_, kept[KEPT];
+    real *c = c_; real kept[KEPT] ALIGNED;
     if (rows == 0)
         for (int64_t i = 0; i < m; i++)
             for (int64_t j = 0; j < n; j++) c[i * ldc + j] = add ? c[i * ldc + j] + 0 : 0;

@@ -119,8 +119,12 @@ INLINE vec load_some(const real *p, int64_t count)
 
 INLINE void store_some(real *p, vec v, int64_t count)
 {
+#if VEC_BYTES == 64
+    INTRINSIC(mask_storeu)(p, (uint16_t)((1u << count) - 1), v);
+#else
     if (count == LANES) store(p, v);
     else for (int64_t i = 0; i < count; i++) p[i] = v[i];
+#endif
 }
 
 /* ---- transposing: CROSS columns of LANES rows at a time -----------------------------------------
@@ -131,6 +135,16 @@ INLINE void transpose(const real *from, int64_t ld, vec out[CROSS])
 {
     for (int t = 0; t < CROSS; t++)
         for (int i = 0; i < LANES; i++) out[t][i] = from[i * ld + t];
+}
+INLINE void cross(vec v[CROSS])
+{
+    for (int q = 0; q < LANES; q += CROSS)
+        for (int s = 0; s < CROSS; s++)
+            for (int t = 0; t < s; t++) {
+                real x = v[s][q + t];
+                v[s][q + t] = v[t][q + s];
+                v[t][q + s] = x;
+            }
 }
 #else
 #if LS_REAL_BITS == 32
@@ -176,20 +190,42 @@ INLINE vec_s pieces(const real *from, int64_t ld, int q)
 #endif
 }
 
-INLINE void transpose(const real *from, int64_t ld, vec out[CROSS])
+/* In each 16 bytes of the vecs, a square of CROSS x CROSS reals is transposed: vec s then holds lanes s,
+ * s + CROSS, ... of all, side by side. */
+INLINE void cross(vec v[CROSS])
 {
 #if LS_REAL_BITS == 32
-    vec_s a = pieces(from, ld, 0), b = pieces(from, ld, 1);
-    vec_s c = pieces(from, ld, 2), d = pieces(from, ld, 3);
-    vec_s ab = LOW_S(a, b), cd = LOW_S(c, d), AB = HIGH_S(a, b), CD = HIGH_S(c, d);
-    out[0] = (vec)LOW_D(ab, cd);
-    out[1] = (vec)HIGH_D(ab, cd);
-    out[2] = (vec)LOW_D(AB, CD);
-    out[3] = (vec)HIGH_D(AB, CD);
+    vec_s ab = LOW_S((vec_s)v[0], (vec_s)v[1]), cd = LOW_S((vec_s)v[2], (vec_s)v[3]);
+    vec_s AB = HIGH_S((vec_s)v[0], (vec_s)v[1]), CD = HIGH_S((vec_s)v[2], (vec_s)v[3]);
+    v[0] = (vec)LOW_D(ab, cd);
+    v[1] = (vec)HIGH_D(ab, cd);
+    v[2] = (vec)LOW_D(AB, CD);
+    v[3] = (vec)HIGH_D(AB, CD);
 #else
-    vec_s a = pieces(from, ld, 0), b = pieces(from, ld, 1);
-    out[0] = (vec)LOW_D(a, b);
-    out[1] = (vec)HIGH_D(a, b);
+    vec low = (vec)LOW_D(v[0], v[1]);
+    v[1] = (vec)HIGH_D(v[0], v[1]);
+    v[0] = low;
 #endif
 }
+
+INLINE void transpose(const real *from, int64_t ld, vec out[CROSS])
+{
+    UNROLL
+    for (int q = 0; q < CROSS; q++) out[q] = (vec)pieces(from, ld, q);
+    cross(out);
+}
 #endif
+
+/* Stores 16 bytes of *v, the q-th, or the first count reals of them. */
+typedef real piece __attribute__((vector_size(16), may_alias));
+typedef real piece_anywhere __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+INLINE void store_piece(real *to, const vec *v, int q, int64_t count, bool add)
+{
+    piece p = ((const piece *)v)[q];
+    if (count == CROSS) {
+        if (add) p = *(const piece_anywhere *)to + p;
+        *(piece_anywhere *)to = p;
+    } else {
+        for (int64_t i = 0; i < count; i++) to[i] = add ? to[i] + p[i] : p[i];
+    }
+}

@@ -20,7 +20,7 @@ INLINE real real_of(word w)
 #define UNITS ((word)1 << FRACTION_BITS)  /* of the last place: the least normal number */
 #define FAR (UNITS * (FRACTION_BITS + 4)) /* subnormal numbers do not change this one, nor larger ones */
 
-INLINE bool is_subnormal(real x) { return (bits_of(x) & ~SIGN) - 1 < UNITS - 1; }
+INLINE int is_subnormal(real x) { return (bits_of(x) & ~SIGN) - 1 < UNITS - 1; }
 
 /* m times k units of the last place, rounded to units; k < UNITS, 0 <= m <= 1. */
 INLINE word shrunk(word k, real m)

@@ -9,22 +9,50 @@
 
 enum {
     VECS = 2,       /* of a tile's row, at most */
-    TILE_ROWS = 12,                     /* at most */
+    TILE_ROWS = 12, /* at most */
+    AHEAD = 16,     /* rows of b between what is asked for from memory and what is used */
 };
 
-/* acc[i][j] = fused(a[i * a_i + k * a_k], b[k * ldb + j * LANES], acc[i][j]) for k = 0, 1, ... */
+/* acc[i][j] = fused(a[i * a_i + k * a_k], b[k * ldb + j * LANES], acc[i][j]) for k = 0, 1, ...
+ * copy: the rows of b are stored there on the way, one after the other; or NULL. */
 INLINE void chain(int rows, int vecs, int64_t count, const real *a, int64_t a_i, int64_t a_k,
-                  const real *b, int64_t ldb, vec acc[][VECS])
+                  const real *b, int64_t ldb, real *copy, vec acc[][VECS])
 {
     for (int64_t k = 0; k < count; k++, a += a_k, b += ldb) {
         vec right[VECS];
         UNROLL
-        for (int j = 0; j < vecs; j++) right[j] = load(b + j * LANES);
+        for (int j = 0; j < vecs; j++) {
+            right[j] = load(b + j * LANES);
+            if (copy) {
+                __builtin_prefetch(b + AHEAD * ldb + j * LANES);
+                store(copy + (k * vecs + j) * LANES, right[j]);
+            }
+        }
         UNROLL
         for (int i = 0; i < rows; i++) {
             vec left = splat(a[i * a_i]);
             UNROLL
             for (int j = 0; j < vecs; j++) acc[i][j] = fused(left, right[j], acc[i][j]);
+        }
+    }
+}
+
+/* The same with each step rounded twice, and from the first product on; 0 for count 0. */
+INLINE void chain_short(int rows, int vecs, int64_t count, const real *a, int64_t a_i, int64_t a_k,
+                        const real *b, int64_t ldb, vec acc[][VECS])
+{
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int j = 0; j < vecs; j++)
+            acc[i][j] = count > 0 ? splat(a[i * a_i]) * load(b + j * LANES) : (vec){ 0 };
+    }
+    for (int64_t k = 1; k < count; k++) {
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int j = 0; j < vecs; j++)
+                acc[i][j] = acc[i][j] + splat(a[i * a_i + k * a_k]) * load(b + k * ldb + j * LANES);
         }
     }
 }
@@ -48,20 +76,106 @@ INLINE void keep(int rows, int vecs, real *p, int64_t ld, vec acc[][VECS])
     }
 }
 
-/* One block of rule inner. sums: [rows, vecs * LANES], which the block's chains are added to; first:
- * which they are stored in. */
-INLINE void inner_tile(int rows, int vecs, int64_t count, const real *a, int64_t a_i, int64_t a_k,
-                       const real *b, int64_t ldb, real *sums, bool first)
+/* ---- rule inner ----------------------------------------------------------------------------------- */
+enum {
+    BLOCK = 256, /* length of a fused chain: part of the rule */
+    SHORT = 8,   /* shorter ones are rounded apart: part of the rule */
+};
+
+/* A part of inner's products: steps from .. to of k, whose first factors are at a and b. */
+typedef struct factors { const real *a; int64_t a_i, a_k; const real *b; int64_t ldb; real *copy; } factors;
+typedef struct steps { int64_t from, to, k; } steps;
+typedef struct target {
+    const real *bias; /* or NULL */
+    real       *c;
+    int64_t     ldc, columns; /* of the tile that are wanted */
+    bool        turned;       /* the tile's rows are columns of c */
+    bool        add;
+} target;
+
+/* c (+)= sum, lanes of it */
+INLINE void finish(vec sum, real *c, int64_t lanes, bool add)
 {
-    vec acc[TILE_ROWS][VECS];
+    if (add) sum = load_some(c, lanes) + sum;
+    store_some(c, sum, lanes);
+}
+
+INLINE void deliver(int rows, int vecs, const target *t, vec acc[][VECS])
+{
+    const bool whole = t->columns == vecs * LANES;
     UNROLL
-    for (int i = 0; i < rows; i++) {
+    for (int j = 0; j < vecs; j++) {
+        const int64_t lanes = whole ? LANES : t->columns - j * LANES < LANES ? t->columns - j * LANES : LANES;
+        const vec     bias = t->bias ? load_some(t->bias + j * LANES, lanes) : (vec){ 0 };
         UNROLL
-        for (int j = 0; j < vecs; j++) acc[i][j] = (vec){ 0 };
+        for (int i = 0; i < rows; i++) {
+            const vec sum = t->bias ? acc[i][j] + bias : acc[i][j];
+            real     *c = t->c + i * t->ldc + j * LANES;
+            if (whole && !t->add) store(c, sum);
+            else finish(sum, c, lanes, t->add);
+        }
     }
-    chain(rows, vecs, count, a, a_i, a_k, b, ldb, acc);
-    if (!first) join(rows, vecs, sums, vecs * LANES, acc);
-    keep(rows, vecs, sums, vecs * LANES, acc);
+}
+
+/* CROSS rows of sums at a time become pieces of rows of c. plain: all columns, stored; a constant. */
+INLINE void deliver_turned(int rows, int vecs, const target *t, vec acc[][VECS], bool plain)
+{
+    UNROLL
+    for (int i = 0; i < rows; i += CROSS) {
+        const int count = rows - i < CROSS ? rows - i : CROSS;
+        real     *c = t->c + i;
+        UNROLL
+        for (int j = 0; j < vecs; j++) {
+            vec some[CROSS] = { { 0 } };
+            UNROLL
+            for (int s = 0; s < count; s++)
+                some[s] = t->bias ? acc[i + s][j] + splat(t->bias[i + s]) : acc[i + s][j];
+            cross(some);
+            UNROLL
+            for (int q = 0; q < LANES / CROSS; q++) {
+                UNROLL
+                for (int s = 0; s < CROSS; s++, c += t->ldc)
+                    if (plain || j * LANES + q * CROSS + s < t->columns)
+                        store_piece(c, &some[s], q, count, !plain && t->add);
+            }
+        }
+    }
+}
+
+INLINE void inner_end(int rows, int vecs, const target *t, vec acc[][VECS])
+{
+    if (!t->turned) deliver(rows, vecs, t, acc);
+    else if (t->columns == vecs * LANES && !t->add) deliver_turned(rows, vecs, t, acc, true);
+    else deliver_turned(rows, vecs, t, acc, false);
+}
+
+/* sums: [rows, vecs * LANES], of the blocks so far. Structures come by address: fields that were just
+ * written are read one by one, as a processor passes them on. */
+INLINE void inner_tile(int rows, int vecs, const steps *s, const factors *f, real *sums, const target *t)
+{
+    const real *a = f->a, *b = f->b;
+    real       *copy = f->copy;
+    vec         acc[TILE_ROWS][VECS];
+    if (s->k < SHORT) {
+        chain_short(rows, vecs, s->k, a, f->a_i, f->a_k, b, f->ldb, acc);
+        inner_end(rows, vecs, t, acc);
+        return;
+    }
+    for (int64_t k = s->from, count; k < s->to; k += count) {
+        count = s->to - k < BLOCK ? s->to - k : BLOCK;
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int j = 0; j < vecs; j++) acc[i][j] = (vec){ 0 };
+        }
+        if (copy) chain(rows, vecs, count, a, f->a_i, f->a_k, b, f->ldb, copy, acc);
+        else chain(rows, vecs, count, a, f->a_i, f->a_k, b, f->ldb, NULL, acc);
+        a += count * f->a_k, b += count * f->ldb;
+        if (copy) copy += count * vecs * LANES;
+        if (k > 0) join(rows, vecs, sums, vecs * LANES, acc);
+        if (k + count == s->k) inner_end(rows, vecs, t, acc);
+        else keep(rows, vecs, sums, vecs * LANES, acc);
+    }
 }
 
 /* ---- sums over rows ------------------------------------------------------------------------------- */
@@ -96,7 +210,7 @@ INLINE void outer_tile(int rows, int vecs, const span *s, const real *g, int64_t
                                        : load(kept_top + i * width + j * LANES);
         }
         const int64_t done = r == first;
-        chain(rows, vecs, end - r - done, g + done * ldg, 1, ldg, x + done * ldx, ldx, acc);
+        chain(rows, vecs, end - r - done, g + done * ldg, 1, ldg, x + done * ldx, ldx, NULL, acc);
         g += (end - r) * ldg;
         x += (end - r) * ldx;
         if (end == s->rows) {
@@ -129,17 +243,15 @@ INLINE void outer_tile(int rows, int vecs, const span *s, const real *g, int64_t
 
 typedef struct tile {
     int rows;
-    void (*inner)(int64_t count, const real *a, int64_t a_i, int64_t a_k, const real *b, int64_t ldb, real *sums,
-                  bool first);
+    void (*inner)(const steps *s, const factors *f, real *sums, const target *t);
     void (*outer)(const span *s, const real *g, int64_t ldg, const real *x, int64_t ldx, real *kept, real *c,
                   int64_t ldc, bool add);
 } tile;
 
 #define DEFINE_TILE(rows, vecs)                                                                      \
-    static void inner_##rows##x##vecs(int64_t count, const real *a, int64_t a_i, int64_t a_k,        \
-                                      const real *b, int64_t ldb, real *sums, bool first)            \
+    static void inner_##rows##x##vecs(const steps *s, const factors *f, real *sums, const target *t) \
     {                                                                                                \
-        inner_tile(rows, vecs, count, a, a_i, a_k, b, ldb, sums, first);                             \
+        inner_tile(rows, vecs, s, f, sums, t);                                                       \
     }                                                                                                \
     static void outer_##rows##x##vecs(const span *s, const real *g, int64_t ldg, const real *x,      \
                                       int64_t ldx, real *kept, real *c, int64_t ldc, bool add)       \
