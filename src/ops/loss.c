@@ -128,16 +128,19 @@ ls_tensor *ls_bce_loss(ls_tensor *pred, ls_tensor *target)
     return ls_bce_loss_with(pred, target, NULL);
 }
 
-/* pos_weight p: (1 - y) x + (1 + (p - 1) y) log(1 + e^-x). */
+/* pos_weight p: (1 - y) cost of class 0 + p y cost of class 1, neither of which cancels. */
 static ls_tensor *weighted_logits(ls_tensor *x, ls_tensor *y, const ls_loss_opts *o)
 {
     if (!ls_tensor_usable(y, bce_logits.name) || !options_fit(x->ctx, &bce_logits, o) ||
         !meet(&x, &y))
         return NULL;
     if (!ls_shape_equal(x->shape, y->shape)) return ls_bce_with_logits(x, y); /* refuses */
-    ls_tensor *one_less = ls_add_scalar(ls_neg(y), 1);
-    ls_tensor *slope = ls_add_scalar(ls_mul(ls_sub_scalar(o->pos_weight, 1), y), 1);
-    ls_tensor *cost = ls_add(ls_mul(one_less, x), ls_mul(slope, ls_softplus(ls_neg(x))));
+    ls_tensor *zero = ls_mul_scalar(ls_detach(y), 0), *one = ls_add_scalar(zero, 1);
+    const ls_op *op = &ls_op_bce_with_logits;
+    ls_tensor *of_zero = ls_apply(op, (ls_list){ 2, (ls_tensor *[]){ x, zero } }, NULL, 0);
+    ls_tensor *of_one = ls_apply(op, (ls_list){ 2, (ls_tensor *[]){ x, one } }, NULL, 0);
+    ls_tensor *cost = ls_add(ls_mul(ls_sub(one, y), of_zero),
+                             ls_mul(ls_mul(y, o->pos_weight), of_one));
     if (o->weight) cost = ls_mul(cost, o->weight);
     return reduce(cost, o->reduction, bce_logits.grad_name);
 }
