@@ -127,6 +127,7 @@ static bool may_write(const ls_tensor *t, const ls_tensor *u, const char *name)
     else if (u && u->dtype != t->dtype)
         ls_fail(ctx, LS_ERR_TYPE, "%s: a %s tensor is written with a %s one", name,
                 ls_dtype_name(t->dtype), ls_dtype_name(u->dtype));
+    if (!ctx->failure.status) ls_tensor_own(t);
     return !ctx->failure.status;
 }
 
