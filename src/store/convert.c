@@ -163,9 +163,23 @@ bool ls_convert(ls_stored s, const void *in, int64_t count, ls_dtype type, void 
 }
 
 /* ---- division -------------------------------------------------------------------------------- */
-static void divide_bytes(const uint8_t *in, int64_t count, const ls_divisor *d, float *out)
+#define DIVIDE_BYTES(name)                                                                         \
+    static void name(const uint8_t *in, int64_t count, float high, float low, float *out)          \
+    {                                                                                              \
+        for (int64_t i = 0; i < count; i++) out[i] = (float)in[i] * high + (float)in[i] * low;     \
+    }
+DIVIDE_BYTES(divide_bytes)
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) DIVIDE_BYTES(divide_bytes_avx2)
+#endif
+
+    /* The same roundings, whatever the width of vectors. */
+    static ls_divide_bytes *divide_bytes_here(void)
 {
-    for (int64_t i = 0; i < count; i++) out[i] = (float)in[i] * d->high + (float)in[i] * d->low;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) return divide_bytes_avx2;
+#endif
+    return divide_bytes;
 }
 
 static void divide_f32(int64_t count, float by, float *x)
@@ -196,17 +210,18 @@ ls_divisor ls_divisor_of(ls_stored s, ls_dtype type, double by)
         in[v] = (uint8_t)v;
         divided[v] = (float)v;
     }
-    divide_bytes(in, 256, &d, split);
+    ls_divide_bytes *divide = divide_bytes_here();
+    divide(in, 256, d.high, d.low, split);
     divide_f32(256, (float)by, divided);
-    d.is_split = memcmp(split, divided, sizeof split) == 0;
+    if (memcmp(split, divided, sizeof split) == 0) d.bytes = divide;
     return d;
 }
 
 bool ls_convert_divided(ls_stored s, const void *in, int64_t count, ls_dtype type,
                         const ls_divisor *d, void *out)
 {
-    if (d->is_split) {
-        divide_bytes(in, count, d, out);
+    if (d->bytes) {
+        d->bytes(in, count, d->high, d->low, out);
         return true;
     }
     if (!ls_convert(s, in, count, type, out)) return false;

@@ -11,7 +11,8 @@ bool ls_convert(ls_stored s, const void *in, int64_t count, ls_dtype type, void 
 bool ls_is_converted(ls_stored s, ls_dtype type); /* the bytes differ, so that a copy is not enough */
 
 /* Division by a constant, with the bits of IEEE division. */
-typedef struct ls_divisor { double by; bool is_split; float high, low; } ls_divisor;
+typedef void ls_divide_bytes(const uint8_t *in, int64_t count, float high, float low, float *out);
+typedef struct ls_divisor { double by; ls_divide_bytes *bytes; float high, low; } ls_divisor; /* bytes: or NULL */
 ls_divisor ls_divisor_of(ls_stored s, ls_dtype type, double by); /* by 1: no division */
 /* As ls_convert(), then divided in type, a floating one. */
 bool ls_convert_divided(ls_stored s, const void *in, int64_t count, ls_dtype type, const ls_divisor *d, void *out);
