@@ -68,8 +68,6 @@ ls_record *ls_record_new(ls_ctx *ctx, const ls_op *op, int n_in, ls_tensor *cons
                          size_t args_bytes);
 void ls_record_keep(ls_ctx *ctx, ls_record *r);
 void ls_record_drop(ls_ctx *ctx, ls_record *r); /* it was not kept */
-/* The next operation of the step has another result than a record's own: out, computed from in. */
-ls_record *ls_record_find_over(ls_ctx *ctx, const ls_op *op, ls_tensor *in, ls_tensor *out);
 void ls_records_end(ls_tape *tape);
 /* The rows held here of what the record computes. */
 ls_range ls_record_rows(const ls_record *r);

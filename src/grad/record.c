@@ -177,13 +177,6 @@ ls_record *ls_record_find(ls_ctx *ctx, const ls_op *op, ls_list in, const void *
     return find_other(ctx, op, in, args, args_bytes);
 }
 
-ls_record *ls_record_find_over(ls_ctx *ctx, const ls_op *op, ls_tensor *in, ls_tensor *out)
-{
-    ls_record *r = ls_record_find(ctx, op, (ls_list){ 1, &in }, NULL, 0);
-    if (r) r->out = out, r->node.out.data = out->data;
-    return r;
-}
-
 /* ---- new ones -------------------------------------------------------------------------------- */
 static ls_record *take(ls_ctx *ctx)
 {

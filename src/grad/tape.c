@@ -183,6 +183,14 @@ static bool wants_grad(const ls_record *r)
     return false;
 }
 
+/* The result is known as one that gradients flow through. */
+static void mark(ls_record *r)
+{
+    r->out->record = r;
+    r->out->requires_grad = true;
+    r->out->grad_name = r->op->grad_name ? r->op->grad_name : r->op->name;
+}
+
 void ls_tape_add(ls_ctx *ctx, ls_record *r)
 {
     ls_tape *tape = ctx->tape;
@@ -191,9 +199,7 @@ void ls_tape_add(ls_ctx *ctx, ls_record *r)
     r->before = tape->last;
     tape->last = r;
     if (!ctx->step) tape->last_of_life = r;
-    r->out->record = r;
-    r->out->requires_grad = true;
-    r->out->grad_name = r->op->grad_name ? r->op->grad_name : r->op->name;
+    mark(r);
 }
 
 /* The long way: everything is checked and worked out, for the steps to come as well. */
@@ -234,14 +240,18 @@ ls_tensor *ls_tape_result(const ls_op *op, ls_tensor *in, ls_tensor *out)
 {
     if (!out) return NULL;
     ls_ctx *ctx = in->ctx;
-    ls_record *r = ls_record_find_over(ctx, op, in, out);
-    if (!r) {
-        if (!(r = ls_record_new(ctx, op, 1, &in, NULL, 0))) return NULL;
+    ls_record *r = ls_record_find(ctx, op, (ls_list){ 1, &in }, NULL, 0);
+    if (r) { /* out has a head of its own */
         r->out = out;
-        r->batch = ls_record_batch(r);
-        ls_node_fill(&r->node, r, ls_record_rows(r));
-        ls_record_keep(ctx, r);
+        r->node.out.data = out->data;
+        if (r->recorded) mark(r);
+        return out;
     }
+    if (!(r = ls_record_new(ctx, op, 1, &in, NULL, 0))) return NULL;
+    r->out = out;
+    r->batch = ls_record_batch(r);
+    ls_node_fill(&r->node, r, ls_record_rows(r));
+    ls_record_keep(ctx, r);
     ls_tape_add(ctx, r);
     return out;
 }

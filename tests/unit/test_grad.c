@@ -1,8 +1,10 @@
 /* test_grad.c -- autograd's rules: accumulation, scopes, several uses, and its errors as sentences.
+ * And that a step which repeats an earlier one, wholly or in part, gives what it gives alone.
  */
 #include "grad/grad.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <criterion/parameterized.h>
 #include <string.h>
 
 #define FAILS(ctx, status, fragment)                                                               \
@@ -142,4 +144,350 @@ Test(grad, class_out_of_range)
     ls_ctx *ctx = ls_start(NULL);
     ls_cross_entropy(ls_zeros(ctx, LS_SHAPE(3, 4)), ls_labels_of(ctx, 1, 4, 0));
     FAILS(ctx, LS_ERR_DATA, "row 1 has class 4, but the model has outputs for 0 to 3");
+}
+
+/* ---- steps that repeat earlier ones ---------------------------------------------------------------
+ * Each program runs twice, once with every step worked out anew. All that can be read must have the
+ * same bits, errors included. */
+typedef struct program {
+    ls_ctx *ctx;
+    ls_tensor *w, *v, *x, *y;
+    ls_module *model[2];
+    ls_optim *optim[2];
+    ls_loader *data;
+    ls_sha256 seen;
+} program;
+
+static void see(program *p, const ls_tensor *t)
+{
+    if (t) ls_sha256_add(&p->seen, t->data, (size_t)t->count * ls_dtype_bytes(t->dtype));
+}
+
+/* The error, if any, which ends here. */
+static void see_error(program *p)
+{
+    const char *text = ls_error_text(p->ctx);
+    ls_sha256_add(&p->seen, text, strlen(text));
+    if (ls_error(p->ctx)) ls_clear(p->ctx);
+}
+
+static void see_params(program *p)
+{
+    for (int m = 0; m < 2; m++)
+        for (int64_t i = 0; i < ls_parameters(p->model[m]).count; i++)
+            see(p, ls_parameters(p->model[m]).at[i]);
+    see(p, ls_grad(p->w));
+    see(p, ls_grad(p->v));
+}
+
+/* After the first step, w is used up to here by each. */
+static void learn(program *p, int m, ls_tensor *loss)
+{
+    ls_optim_zero_grad(p->optim[m]);
+    ls_backward(p->ctx, loss);
+    ls_optim_step(p->ctx, p->optim[m]);
+    see(p, loss);
+}
+
+static void short_batches(program *p, int step)
+{
+    ls_tensor *x, *y;
+    (void)step;
+    if (!ls_next(p->data, &x, &y)) return; /* the end of an epoch */
+    ls_tensor *h = ls_forward(p->model[0], x);
+    see(p, h);
+    learn(p, 0, ls_mse_loss(h, y));
+}
+
+static void alternating_programs(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    if (step % 3) learn(p, 0, ls_mse_loss(ls_forward(p->model[0], p->x), p->y));
+    else {
+        LS_NO_GRAD(p->ctx);
+        see(p, ls_mean(ls_tanh(ls_forward(p->model[1], p->x))));
+    }
+}
+
+static void branches(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    ls_tensor *h = ls_mul(p->w, p->v);
+    if (step % 2) h = ls_tanh(h);
+    if (step % 5 > 2) h = ls_add(h, ls_relu(h));
+    see(p, h = ls_mul(h, p->v));
+    ls_backward(p->ctx, ls_sum(h));
+}
+
+static const ls_shape shapes[] = { { 1, { 3 } }, { 2, { 1, 3 } }, { 1, { 1 } }, { 0 } };
+
+static void freed_tensors(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    ls_tensor *c = ls_full(p->ctx, shapes[step % 4], step + 0.5);
+    if (step % 8 > 3) ls_requires_grad(c);
+    ls_tensor *h = ls_add(ls_mul(ls_tanh(p->w), c), c);
+    cr_assert(eq(int, ls_shape_of(h).ndim, step % 4 == 1 ? 2 : 1));
+    see(p, h);
+    ls_backward(p->ctx, ls_sum(h));
+    see(p, ls_grad(c));
+    ls_tensor_free(c);
+}
+
+/* At one address a tensor of another kind in each step. */
+static void other_tensors(program *p, int step)
+{
+    static ls_tensor *from[5];
+    for (int i = 0; i < 4 && !step; i++) from[i] = ls_full(p->ctx, shapes[i], i + 0.5);
+    if (!step) from[4] = ls_randn(p->ctx, LS_SHAPE(3, 3));
+    ls_step_begin(p->ctx);
+    ls_tensor *c = ls_detach(from[step * step % 5]);
+    if (step % 7 == 3) c = ls_detach(ls_split_rows(from[4]));
+    ls_tensor *h = ls_add(ls_mul(c, p->w), p->v);
+    see(p, h);
+    ls_backward(p->ctx, ls_sum(h));
+}
+
+static void errors(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    ls_tensor *h = ls_mul(p->w, p->v);
+    if (step % 4 == 3) ls_matmul(h, p->x);
+    ls_tensor *labels = ls_labels_of(p->ctx, 1, step % 4 == 2 ? 9 : 0);
+    ls_tensor *loss = ls_cross_entropy(
+        ls_matmul(ls_zeros(p->ctx, LS_SHAPE(2, 3)), ls_view(ls_mul(h, h), LS_SHAPE(3, 1))), labels);
+    if (step % 4 == 1) ls_backward(p->ctx, h);
+    if (loss) ls_backward(p->ctx, ls_add(loss, ls_sum(h)));
+    see_error(p);
+    see(p, loss);
+}
+
+static void quiet_blocks(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    ls_tensor *h = NULL;
+    if (step % 3 == 1) {
+        LS_NO_GRAD(p->ctx);
+        h = ls_mul(p->w, p->v);
+    } else h = ls_mul(p->w, p->v);
+    cr_assert(eq(int, h->requires_grad, step % 3 != 1));
+    if (step % 2) h = ls_detach(h);
+    ls_backward(p->ctx, ls_sum(ls_mul(h, p->v)));
+}
+
+static void second_backwards(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    ls_tensor *h = ls_mul(p->w, p->v), *loss = ls_sum(ls_tanh(h));
+    ls_backward(p->ctx, loss);
+    if (step % 3 == 2) ls_backward(p->ctx, step % 2 ? loss : ls_sum(ls_pow(h, 2)));
+    cr_assert(eq(int, ls_error(p->ctx), step % 3 == 2 ? LS_ERR_USE : LS_OK));
+    see_error(p);
+}
+
+static void accumulating(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    if (step % 4 == 0) ls_zero_grad(LS_LIST(p->w, p->v));
+    if (step % 7 == 0) ls_zero_grad(LS_LIST(p->v));
+    ls_backward(p->ctx, ls_sum(ls_mul(p->w, p->w)));
+    if (step % 2) ls_backward(p->ctx, ls_sum(ls_mul(ls_tanh(p->w), p->v)));
+}
+
+static void several_models(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    ls_tensor *h = ls_forward(p->model[0], p->x),
+              *k = ls_forward(p->model[1], ls_detach(ls_tanh(h)));
+    if (step % 4 == 3) { /* in the other order */
+        learn(p, 1, ls_mse_loss(k, p->y));
+        learn(p, 0, ls_mse_loss(h, p->y));
+    } else {
+        learn(p, 0, ls_mse_loss(h, p->y));
+        learn(p, 1, ls_mse_loss(k, p->y));
+    }
+}
+
+static void arguments(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    ls_tensor *h = ls_view(ls_mul_scalar(p->x, step), LS_SHAPE(step % 2 ? 25 : 50, -1));
+    cr_assert(eq(i64, ls_dim(h, 0), step % 2 ? 25 : 50));
+    see(p, h);
+    ls_backward(p->ctx, ls_sum(ls_mul_scalar(ls_pow(p->w, step % 3 + 1), 1 / (1.0 + step))));
+}
+
+static void parameters_come(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    if (step == 4) ls_requires_grad(p->x);
+    ls_backward(p->ctx, ls_sum(ls_mul(ls_tanh(p->x), p->w)));
+    see(p, ls_grad(p->x));
+}
+
+static void parts_and_wholes(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    ls_tensor *rows = ls_split_rows(ls_mul(p->x, p->w)); /* in leaves of 3 rows */
+    if (step % 5 == 4) rows = ls_split_rows(ls_mul_scalar(p->y, 2));
+    ls_tensor *whole = ls_whole(p->ctx, ls_add(ls_tanh(rows), p->v));
+    see(p, whole);
+    ls_backward(p->ctx, ls_mean(ls_add(ls_mul(whole, whole), ls_sum(ls_add(rows, p->w)))));
+}
+
+/* h is read before it is made again, and after. */
+static void ended_results(program *p, int step)
+{
+    static ls_tensor *h;
+    ls_step_begin(p->ctx);
+    if (step == 0) h = NULL;
+    if (step % 3 == 2) {
+        cr_assert(ls_tanh(h) == NULL);
+        cr_assert(strstr(ls_error_text(p->ctx), "which has ended") != NULL);
+        see_error(p);
+    }
+    h = ls_mul(p->w, p->v);
+    ls_backward(p->ctx, ls_sum(ls_tanh(h)));
+}
+
+/* Memory of the step is taken between operations. */
+static void other_memory(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    ls_tensor *h = ls_mul(p->w, p->v);
+    ls_tensor *labels = step % 2 ? ls_split_rows(ls_labels_of(p->ctx, 1, 2, 3, 4, 5)) : NULL;
+    ls_tensor *k = ls_tanh(h);
+    int64_t *class = labels ? labels->data : NULL;
+    if (class) class[0] = 77;
+    see(p, k);
+    see(p, labels);
+    ls_backward(p->ctx, ls_sum(ls_mul(k, h)));
+}
+
+/* A result from before the first step is used up for good. */
+static void used_up(program *p, int step)
+{
+    static ls_tensor *early;
+    if (step == 0) early = ls_mul(p->w, p->v);
+    ls_step_begin(p->ctx);
+    ls_backward(p->ctx, ls_sum(ls_mul(early, p->v)));
+    cr_assert(eq(int, ls_error(p->ctx), step ? LS_ERR_USE : LS_OK));
+    see_error(p);
+    ls_backward(p->ctx, ls_sum(ls_mul(ls_detach(early), p->v)));
+}
+
+/* More ways than are kept. */
+static void many_ways(program *p, int step)
+{
+    static ls_tensor *c[11];
+    for (int i = 0; i < 11 && !step; i++) c[i] = ls_randn(p->ctx, LS_SHAPE(i + 1, 3));
+    ls_step_begin(p->ctx);
+    ls_tensor *h = ls_mul(c[step % 3 ? step % 11 : 10], p->w);
+    for (int i = 0; i < step % 13; i++) h = ls_tanh(ls_add(h, p->v));
+    see(p, h);
+    ls_backward(p->ctx, ls_sum(h));
+}
+
+static program begin(bool anew)
+{
+    ls_ctx *ctx = ls_start(&(ls_opts){ .seed = 3, .leaf_rows = 3 });
+    program p = { .ctx = ctx };
+    ctx->tape->anew = anew;
+    ls_sha256_begin(&p.seen);
+    p.w = ls_requires_grad(ls_randn(ctx, LS_SHAPE(3)));
+    p.v = ls_requires_grad(ls_randn(ctx, LS_SHAPE(3)));
+    p.x = ls_randn(ctx, LS_SHAPE(50, 3));
+    p.y = ls_randn(ctx, LS_SHAPE(50, 3));
+    for (int m = 0; m < 2; m++) {
+        p.model[m] = ls_sequential(ctx, LS_LINEAR(3, 7), LS_RELU, LS_LINEAR(7, 3));
+        p.optim[m] = ls_sgd_new(ctx, ls_parameters(p.model[m]),
+                                &(ls_sgd_opts){ .lr = 0.1, .momentum = 0.5 });
+    }
+    p.data = ls_loader_new(ctx, ls_tensor_dataset(ctx, p.x, p.y),
+                           &(ls_loader_opts){ .batch_size = 16, .shuffle = true });
+    return p;
+}
+
+static const struct {
+    const char *name;
+    void (*step)(program *p, int step);
+} programs[] = {
+#define PROGRAM(name)                                                                              \
+    {                                                                                              \
+#name, name                                                                                \
+    }
+    PROGRAM(short_batches),    PROGRAM(alternating_programs),
+    PROGRAM(branches),         PROGRAM(freed_tensors),
+    PROGRAM(other_tensors),    PROGRAM(errors),
+    PROGRAM(quiet_blocks),     PROGRAM(second_backwards),
+    PROGRAM(accumulating),     PROGRAM(several_models),
+    PROGRAM(arguments),        PROGRAM(parameters_come),
+    PROGRAM(parts_and_wholes), PROGRAM(ended_results),
+    PROGRAM(other_memory),     PROGRAM(used_up),
+    PROGRAM(many_ways),
+};
+enum { PROGRAMS = sizeof programs / sizeof *programs };
+
+ParameterizedTestParameters(grad, repeated_steps)
+{
+    static int number[PROGRAMS];
+    for (int i = 0; i < PROGRAMS; i++) number[i] = i;
+    return cr_make_param_array(int, number, PROGRAMS, NULL);
+}
+
+ParameterizedTest(const int *number, grad, repeated_steps)
+{
+    uint8_t digest[2][32];
+    uint64_t made[2];
+    for (int anew = 0; anew < 2; anew++) {
+        program p = begin(anew);
+        for (int i = 0; i < 60; i++) {
+            programs[*number].step(&p, i);
+            see_params(&p);
+            cr_assert(eq(int, ls_error(p.ctx), LS_OK), "%s, step %d: %s", programs[*number].name, i,
+                      ls_error_text(p.ctx));
+        }
+        ls_sha256_end(&p.seen, digest[anew]);
+        made[anew] = p.ctx->stamps;
+        cr_assert(eq(int, ls_finish(p.ctx), 0));
+    }
+    cr_assert(memcmp(digest[0], digest[1], 32) == 0, "%s", programs[*number].name);
+    cr_assert(lt(u64, made[0], made[1]), "%s: nothing was repeated", programs[*number].name);
+}
+
+/* Every result and gradient of a step can be read until the next begins. */
+Test(grad, results_stay)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *w = ls_requires_grad(ls_full(ctx, LS_SHAPE(4), 2));
+    for (int step = 0; step < 4; step++) {
+        ls_step_begin(ctx);
+        ls_tensor *h[8] = { w };
+        for (int i = 1; i < 8; i++) h[i] = ls_mul_scalar(ls_relu(h[i - 1]), 2);
+        ls_zero_grad(LS_LIST(w));
+        ls_backward(ctx, ls_sum(h[7]));
+        for (int i = 1; i < 8; i++) cr_assert(eq(dbl, ls_at(h[i], 3), 2 << i));
+        cr_assert(eq(dbl, ls_at(ls_grad(w), 1), 128));
+    }
+    ls_finish(ctx);
+}
+
+/* A step holds its results, and of gradients what is in flight. */
+Test(grad, memory_of_a_step)
+{
+    enum { N = 64, H = 32, LAYERS = 10, BYTES = N * H * 4 };
+    ls_ctx *ctx = ls_start(NULL);
+    ls_module *m = ls_sequential(ctx, LS_LINEAR(H, H), LS_TANH, LS_LINEAR(H, H), LS_RELU,
+                                 LS_LINEAR(H, H), LS_TANH, LS_LINEAR(H, H), LS_RELU,
+                                 LS_LINEAR(H, H), LS_TANH);
+    ls_tensor *x = ls_split_rows(ls_randn(ctx, LS_SHAPE(N, H)));
+    for (int step = 0; step < 4; step++) {
+        ls_step_begin(ctx);
+        ls_zero_grad(ls_parameters(m));
+        ls_backward(ctx, ls_mean(ls_forward(m, x)));
+    }
+    ls_step_begin(ctx);
+    cr_assert(le(sz, ctx->arena.peak, LAYERS * BYTES + 1024));
+    cr_assert(le(sz, ctx->scratch.peak, 2 * BYTES + 1024));
+    ls_finish(ctx);
 }
