@@ -11,7 +11,8 @@ enum {
     PACKED = 768 * 1024 / (int)sizeof(real), /* reals of inner's panels: they stay in the second cache */
     STEPS = 2048,                          /* of k that a panel holds; a multiple of BLOCK */
     CHUNK = 384,                           /* rows whose sums are under way where k is longer */
-    REGION_ROWS = 132, REGION_COLUMNS = 256,
+    REGION_ROWS = 132, REGION_COLUMNS = 512,
+    PACKED_ROW = (TILE_ROWS + LANES - 1) / LANES * LANES, /* of outer's left factor */
     KEPT = 512 * 1024 / (int)sizeof(real), /* reals of subtrees that outer keeps */
 };
 #define ALIGNED __attribute__((aligned(64)))
@@ -162,59 +163,57 @@ static void outer_edge(const tile *t, const span *s, const real *g, int64_t ldg,
             finish(load(edge + i * width + v), c + i * ldc + v, least(across - v, LANES), add);
 }
 
-/* rows rows of columns of a matrix, by groups of width columns: packed[group][row][width]. Rows are read
- * from one end to the other; what a store spills is written later, or room to spare. */
-static void pack_groups(int64_t rows, int64_t columns, const real *from, int64_t ld, int width, int64_t group,
-                        real *packed)
+/* rows rows of n columns of x, by panels: packed[panel][row][WIDTH]. Rows are read from end to end. */
+static void pack_panels(int64_t rows, int64_t n, const real *x, int64_t ldx, int64_t panel, real *packed)
 {
-    for (int64_t r = 0; r < rows; r++, from += ld, packed += width)
-        for (int64_t j = 0; j < columns; j += width)
-            for (int64_t v = 0; v < width && j + v < columns; v += LANES)
-                store(packed + j / width * group + v, load_some(from + j + v, least(columns - j - v, LANES)));
-}
-
-/* A factor of a span: at, with ld from row to row; group: from one tile's or panel's columns to the next. */
-typedef struct grouped { const real *at; int64_t ld, group; } grouped;
-
-/* All tiles of c [m, n], which is at most a region; m <= REGION_ROWS. */
-static void outer_tiles(const span *s, int64_t m, int64_t n, grouped g, grouped x, real *kept, int depth, real *c,
-                        int64_t ldc, bool add)
-{
-    for (int64_t j = 0; j < n; j += WIDTH) {
-        const int64_t across = least(n - j, WIDTH);
-        const int     vecs = vecs_for(across), width = vecs * LANES;
-        const real   *b = x.at + j / WIDTH * x.group;
-        const tile   *t = tiles[vecs - 1];
-        for (int64_t i = 0; i < m; i += t->rows) {
-            while (t->rows > m - i) t++;
-            const real *a = g.at + i / TILE_ROWS * g.group + i % TILE_ROWS;
-            real       *k = kept + (j * m + i * width) * depth, *to = c + i * ldc + j;
-            if (across < width) outer_edge(t, s, a, g.ld, b, x.ld, width, k, to, ldc, across, add);
-            else t->outer(s, a, g.ld, b, x.ld, k, to, ldc, add);
+    const int64_t whole = n - n % WIDTH;
+    for (int64_t r = 0; r < rows; r++, x += ldx, packed += WIDTH) {
+        real *to = packed;
+        for (int64_t j = 0; j < whole; j += WIDTH, to += panel) {
+            UNROLL
+            for (int v = 0; v < WIDTH; v += LANES) store(to + v, load(x + j + v));
         }
+        for (int64_t v = 0; v < n - whole; v += LANES)
+            store(to + v, load_some(x + whole + v, least(n - whole - v, LANES)));
     }
 }
 
-/* A span of a region: g, x and c begin at its row and place. */
+/* rows rows of a tile's columns of g: packed[row][PACKED_ROW]. */
+static void pack_tile(int64_t rows, int64_t columns, const real *g, int64_t ldg, real *packed)
+{
+    for (int64_t v = 0; v < columns; v += LANES) {
+        const int64_t lanes = least(columns - v, LANES);
+        for (int64_t r = 0; r < rows; r++) store(packed + r * PACKED_ROW + v, load_some(g + r * ldg + v, lanes));
+    }
+}
+
+/* A span of a region: g, x and c begin at its row and place. Panels of x are packed once for all rows of
+ * c, unless they are few; a tile's columns of g once for all panels, unless those are few. */
 static void outer_span(const span *s, int64_t m, int64_t n, const real *g, int64_t ldg, const real *x, int64_t ldx,
                        real *kept, int depth, real *c, int64_t ldc, bool add)
 {
-    enum { LEFT = SPAN * TILE_ROWS + LANES, RIGHT = SPAN * WIDTH };
+    enum { PANEL = SPAN * WIDTH };
     const int64_t rows = s->to - s->from;
-    real left[REGION_ROWS / TILE_ROWS * LEFT] ALIGNED, right[REGION_COLUMNS / WIDTH * RIGHT] ALIGNED;
-    grouped       x_factors = { x, ldx, WIDTH };
-    if (m > 2 * TILE_ROWS || n % LANES) {
-        pack_groups(rows, n, x, ldx, WIDTH, RIGHT, right);
-        x_factors = (grouped){ right, WIDTH, RIGHT };
-    }
-    for (int64_t i = 0; i < m; i += REGION_ROWS) {
-        const int64_t here = least(m - i, REGION_ROWS);
-        grouped       g_factors = { g + i, ldg, TILE_ROWS };
-        if (n > 4 * WIDTH) {
-            pack_groups(rows, here, g + i, ldg, TILE_ROWS, LEFT, left);
-            g_factors = (grouped){ left, TILE_ROWS, LEFT };
+    real          left[SPAN * PACKED_ROW] ALIGNED, right[REGION_COLUMNS / WIDTH * PANEL] ALIGNED;
+    const bool    x_packed = m > 2 * TILE_ROWS || n % LANES, g_packed = n > 2 * WIDTH;
+    if (x_packed) pack_panels(rows, n, x, ldx, PANEL, right);
+    for (int64_t i = 0, here; i < m; i += here) {
+        here = least(m - i, TILE_ROWS);
+        if (g_packed) pack_tile(rows, here, g + i, ldg, left);
+        for (int64_t j = 0; j < n; j += WIDTH) {
+            const int64_t across = least(n - j, WIDTH);
+            const int     vecs = vecs_for(across), width = vecs * LANES;
+            const real   *b = x_packed ? right + j / WIDTH * PANEL : x + j;
+            const tile   *t = tiles[vecs - 1];
+            for (int64_t r = 0; r < here; r += t->rows) {
+                while (t->rows > here - r) t++;
+                const real *a = g_packed ? left + r : g + i + r;
+                const int64_t lda = g_packed ? PACKED_ROW : ldg, ldb = x_packed ? WIDTH : ldx;
+                real *k = kept + (j * m + (i + r) * width) * depth, *to = c + (i + r) * ldc + j;
+                if (across < width) outer_edge(t, s, a, lda, b, ldb, width, k, to, ldc, across, add);
+                else t->outer(s, a, lda, b, ldb, k, to, ldc, add);
+            }
         }
-        outer_tiles(s, here, n, g_factors, x_factors, kept, depth, c + i * ldc, ldc, add);
     }
 }
 

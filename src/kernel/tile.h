@@ -195,8 +195,15 @@ INLINE void outer_tile(int rows, int vecs, const span *s, const real *g, int64_t
     const int     width = vecs * LANES, size = rows * width;
     const int64_t last = (INT64_C(1) << s->log) - 1;
     real          local[SPAN_LOG * TILE_ROWS * VECS * LANES] __attribute__((aligned(VEC_BYTES)));
-    for (int64_t r = s->from, end; r < s->to; r = end) {
-        const int64_t leaf = r / s->leaf_rows, first = leaf * s->leaf_rows;
+    int64_t       leaf = s->from / s->leaf_rows, first = leaf * s->leaf_rows;
+    if (s->to == s->rows) {
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int j = 0; j < width; j += 64 / (int)sizeof(real)) __builtin_prefetch(c + i * ldc + j, 1);
+        }
+    }
+    for (int64_t r = s->from, end; r < s->to; r = end, leaf++, first = r) {
         const int64_t inside = leaf & last, number = leaf >> s->log;
         real         *top = local + __builtin_popcountll((uint64_t)inside) * size;
         real         *kept_top = kept + __builtin_popcountll((uint64_t)number) * size;
