@@ -91,6 +91,11 @@ LS_API void ls_printf(const ls_ctx *ctx, const char *form, ...)
  * but keeps its results until ls_finish(). */
 LS_API bool ls_step_begin(ls_ctx *ctx);
 
+/* How many ranks, on how many machines and cores, and the remedy where they get in each other's way:
+ * "2 on 1 machine, 2 cores, each bound to its own". Valid until ls_finish().
+ * Calls  local */
+LS_API const char *ls_placement_text(const ls_ctx *ctx);
+
 /* One line a library: lockstep, MPI, HDF5, OpenBLAS with its core, and the kernels in use.
  * Calls  local */
 LS_API const char *ls_version_text(void);

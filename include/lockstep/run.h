@@ -21,6 +21,7 @@ typedef struct ls_run {
     int64_t     stop_after;        /* ends with STOPPED after so many steps of this call; 0: never */
     double      stop_before_s;     /* likewise, before so many seconds have passed; 0: never */
     const char *log_file;          /* JSON lines; NULL: none */
+    const char *trace_file;        /* what every rank did when, in Chrome's format; NULL: none */
     const char *config;            /* kept in checkpoints; NULL: worked out from the objects */
     bool        fresh;             /* ls_fit() does not resume */
     bool        progress;          /* a bar on stderr, where that is a terminal */

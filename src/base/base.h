@@ -130,6 +130,8 @@ typedef struct ls_row_sum {
     void    *root;  /* may be piece[0] */
 } ls_row_sum;
 
+/* Gets some of the bytes of the who-th process. */
+typedef void ls_take(void *of, int who, const void *data, size_t bytes);
 /* Gets elements from <= i < to of sums[sum]'s root, which begin at value. */
 typedef void ls_slice_done(void *of, int64_t sum, ls_range elements, const void *value);
 
@@ -157,6 +159,9 @@ typedef struct ls_links {
                         void *of);
     /* Every rank's rows of a part, to all ranks: own, of this rank, to all, [rows, row_bytes]. */
     ls_status (*gather)(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void *own, void *all);
+    /* Every rank's bytes, items of item bytes, to take() on the root, in pieces of whole items: those of a rank
+     * in order. */
+    ls_status (*collect)(ls_ctx *ctx, const void *own, size_t bytes, size_t item, ls_take *take, void *of);
     /* Zeroed memory that the ranks of a node see, so that it can be reduced where it lies: one block
      * a rank, or, common, a single one for all, which is written by update() alone once ranks
      * compute. Where there is none it is this rank's own. Not agreed in itself: NULL, with the

@@ -145,7 +145,7 @@ typedef struct ls_config {
     bool        fresh, quiet;
     int64_t     stop_after;
     double      deadline_s, stop_before_s;
-    const char *stop_before;
+    const char *stop_before, *trace;
     int64_t     seed, dtype;
     struct {
         const char *train, *validation, *x, *y;

@@ -27,6 +27,8 @@ static const ls_key keys[] = {
     { "deadline", LS_KEY_REAL, OPTION | LS_KEY_ABOVE, AT(deadline_s), .standard = "600",
       .value = "SECONDS", .help = "longest wait for another rank" },
     { "quiet", LS_KEY_BOOL, OPTION, AT(quiet), .help = "no description, costs or progress" },
+    { "trace", LS_KEY_TEXT, OPTION, AT(trace), .value = "FILE",
+      .help = "what every rank did when, in Chrome's trace format" },
 
     { "seed", LS_KEY_INT, NUM, AT(seed), .standard = "0", .help = "of all random numbers" },
     { "dtype", LS_KEY_CHOICE, NUM, AT(dtype), .standard = "float32", .choices = "float32|float64",

@@ -53,6 +53,7 @@ static void describe(ls_ctx *ctx, const ls_config *c, const objects *o)
 {
     describe_data(ctx, "data", c->data.train, o->data);
     if (o->validation) describe_data(ctx, "validation", c->data.validation, o->validation);
+    ls_printf(ctx, "%-11s %s\n", "ranks", ls_placement_text(ctx));
     ls_printf(ctx, "model      ");
     for (int64_t i = 0; i < c->model.count; i++) {
         const ls_layer *l = &c->model.at[i];
@@ -149,6 +150,7 @@ static void train(ls_ctx *ctx, const ls_settings *s, objects *o)
                     .stop_after = c->stop_after,
                     .stop_before_s = c->stop_before_s,
                     .log_file = c->log.file,
+                    .trace_file = c->trace,
                     .config = o->numbers,
                     .fresh = c->fresh,
                     .progress = !c->quiet,

@@ -5,6 +5,7 @@
  *   fence.c      posting an error, the fence              plan.c     who holds which pieces
  *   abort.c      the one MPI_Abort                        blocks.c   what is small, to all ranks
  *   exchange.c   how every exchange begins and ends       slices.c   what is large, by slices
+ *   placement.c  machines and cores of the ranks
  *   message.c    data messages                            window.c   memory that a node's ranks see
  *                                                         board.c    exchanges through it
  *
@@ -33,6 +34,7 @@ ls_status ls_comm_update(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bo
                          void *of);
 ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void *own, void *all);
 
+ls_status ls_comm_collect(ls_ctx *ctx, const void *own, size_t bytes, size_t item, ls_take *take, void *of);
 void *ls_comm_shared_new(ls_ctx *ctx, size_t bytes, bool common, const char *what);
 void  ls_comm_shared_free(ls_ctx *ctx, void *p);
 bool  ls_comm_is_common(const ls_ctx *ctx, const void *p);
@@ -59,4 +61,5 @@ ls_status ls_comm_pulse(ls_ctx *ctx, const ls_pulse *mine, const char *when, ls_
 bool      ls_comm_is_alone(const ls_ctx *ctx);
 double    ls_comm_waited_s(const ls_ctx *ctx); /* for other ranks, so far; short waits left out */
 
+const char *ls_comm_placement(const ls_ctx *ctx);
 const char *ls_comm_version(void); /* "Open MPI 4.1.4" */

@@ -37,6 +37,38 @@ ls_status ls_comm_any(ls_ctx *ctx, uint64_t mine, uint64_t *all)
     return status;
 }
 
+/* ---- much of every rank, to the root ----------------------------------------------------------- */
+/* In rounds of what is small, until nobody has more. */
+ls_status ls_comm_collect(ls_ctx *ctx, const void *own, size_t bytes, size_t item, ls_take *take,
+                          void *of)
+{
+    enum { HEAD = sizeof(uint64_t), ROUND = LS_SMALL_BYTES };
+    const int count = ctx->comm->count;
+    const size_t most = (ROUND - HEAD) / item * item;
+    char *mine = ls_new(ctx, ROUND, "what is collected"),
+         *all = ls_new(ctx, (size_t)count * ROUND, "what is collected");
+    ls_status status = LS_OK;
+    for (bool more = true; more && !status; bytes -= bytes < most ? bytes : most) {
+        const uint64_t now = bytes < most ? bytes : most;
+        if (mine && all) {
+            memcpy(mine, &now, HEAD);
+            if (now) memcpy(mine + HEAD, own, now);
+            own = (const char *)own + now;
+        }
+        status = ls_comm_swap(ctx, mine, ROUND, all);
+        more = false;
+        for (int r = 0; r < count && !status; r++) {
+            uint64_t theirs;
+            memcpy(&theirs, all + (size_t)r * ROUND, HEAD);
+            if (ctx->is_root && theirs) take(of, r, all + (size_t)r * ROUND + HEAD, theirs);
+            if (theirs == most) more = true;
+        }
+    }
+    ls_memory_free(mine);
+    ls_memory_free(all);
+    return status;
+}
+
 /* ---- the root's bytes ---------------------------------------------------------------------- */
 ls_status ls_comm_broadcast(ls_ctx *ctx, void *data, size_t bytes)
 {

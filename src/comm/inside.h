@@ -97,6 +97,7 @@ typedef struct ls_comm {
     /* one node: */
     ls_shared  *shared, *desk, *staging; /* newest; where ranks meet, or NULL; what lies elsewhere */
     bool        crowded;     /* more ranks than cores */
+    char        placement[192];
     bool        left_common;
     struct { const char *of; char name[sizeof((ls_stand *)0)->name]; } here; /* of the call last named */
     ls_plan    *plans, from_root, nothing;
@@ -149,7 +150,7 @@ ls_status ls_comm_swap(ls_ctx *ctx, const void *mine, int64_t bytes, void *all);
 void      ls_comm_not_same(ls_failure *f, const ls_stamp *mine, const ls_stamp *theirs, int rank);
 
 /* ---- placement.c ----------------------------------------------------------------------------- */
-ls_status ls_placement_see(ls_ctx *ctx); /* fills c->crowded; collective */
+ls_status ls_placement_see(ls_ctx *ctx); /* fills c->crowded and c->placement; collective */
 
 /* ---- window.c: memory that all ranks of the node see ----------------------------------------- */
 ls_status  ls_window_open(ls_ctx *ctx, bool wanted); /* c->desk, where it can be had; collective */

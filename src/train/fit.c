@@ -74,6 +74,7 @@ typedef struct fit {
     ls_progress *progress;
     ls_report report;
     ls_guard guard;
+    ls_trace *trace;
     int64_t steps;
 } fit;
 
@@ -102,6 +103,7 @@ static ls_status save(fit *f, bool must)
     if (!f->run->dir) return f->ctx->failure.status;
     ls_status status = ls_save_or_go_on(f->ctx, f->run, must ? 1 : MOST_FAILURES);
     f->guard.save_s = ls_clock_s() - begin_s;
+    ls_trace_add(f->trace, LS_SAVING, begin_s, ls_clock_s());
     return status;
 }
 
@@ -130,9 +132,11 @@ static void after_epoch(fit *f)
     int64_t epoch = ls_loader_epoch(run->data) - 1;
     ls_history h = { epoch, p->cost_sum / (double)p->cost_rows, ls_optim_lr(run->optim), NAN, NAN };
     ls_score score;
+    double begin_s = ls_clock_s();
     if (run->validation && !ls_evaluate(ctx, run, run->validation, &score)) {
         h.validation_cost = score.cost;
         h.validation_accuracy = score.accuracy;
+        ls_trace_add(f->trace, LS_VALIDATION, begin_s, ls_clock_s());
     }
     if (ctx->failure.status || !ls_progress_add(p, &h) || ls_report_epoch(ctx, &f->report, &h))
         return;
@@ -148,6 +152,7 @@ static void run_epoch(fit *f)
     double cost;
     int64_t rows;
     ls_report_begin(&f->report, f->run);
+    f->report.phases.trace = f->trace;
     while (ls_step(f->ctx, f->run, &cost, &rows, &f->report.phases))
         if (!f->ctx->failure.status) after_step(f, cost, rows);
     if (!f->ctx->failure.status) after_epoch(f);
@@ -195,7 +200,9 @@ static ls_status train(ls_ctx *ctx, const ls_run *run)
                   (long long)ls_loader_epoch(run->data), (long long)run->epochs);
     else warn_of_idle_ranks(ctx, run);
     ls_report_open(ctx, run);
+    f.trace = ls_trace_begin(ctx, run);
     while (ls_loader_epoch(run->data) < run->epochs) run_epoch(&f);
+    ls_trace_end(f.trace, run);
     return ls_agree(ctx);
 }
 

@@ -15,6 +15,7 @@ static const ls_links links = { .post = ls_comm_post,
                                 .sums = ls_comm_sums,
                                 .update = ls_comm_update,
                                 .gather = ls_comm_gather,
+                                .collect = ls_comm_collect,
                                 .shared_new = ls_comm_shared_new,
                                 .shared_free = ls_comm_shared_free,
                                 .is_common = ls_comm_is_common,
@@ -142,6 +143,11 @@ ls_status ls_configure(ls_ctx *ctx, const ls_opts *o)
         use_options(ctx);
     }
     return ls_agree(ctx);
+}
+
+const char *ls_placement_text(const ls_ctx *ctx)
+{
+    return ctx ? ls_comm_placement(ctx) : "";
 }
 
 /* ---- versions -------------------------------------------------------------------------------- */

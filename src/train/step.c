@@ -13,12 +13,12 @@
 #include <math.h>
 #include <string.h>
 
-/* Seconds since *from, which moves on to now. */
-static double lap(double *from)
+/* From *clock, which moves on, to now: the time of a phase. */
+static void lap(ls_phases *p, double *sum, ls_phase phase, double *clock, double now)
 {
-    double now = ls_clock_s(), passed = now - *from;
-    *from = now;
-    return passed;
+    *sum += now - *clock;
+    ls_trace_add(p->trace, phase, *clock, now);
+    *clock = now;
 }
 
 bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_phases *phases)
@@ -27,13 +27,13 @@ bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_pha
     double clock = ls_clock_s();
 
     if (!ls_next(run->data, &x, &y)) return false;
-    phases->read += lap(&clock);
+    lap(phases, &phases->read, LS_READ, &clock, ls_clock_s());
 
     ls_tensor *pred = ls_forward(run->model, x);
     if (pred && ls_fault(LS_FAULT_cost)) /* all ones: not a number */
         memset(pred->data, 0xff, (size_t)pred->count * ls_dtype_bytes(pred->dtype));
     ls_tensor *loss = run->loss(pred, y);
-    phases->forward += lap(&clock);
+    lap(phases, &phases->forward, LS_FORWARD, &clock, ls_clock_s());
 
     ls_optim_zero_grad(run->optim);
     ls_update update = ls_optim_begin(run->optim);
@@ -41,10 +41,9 @@ bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_pha
     ls_backward(ctx, loss);
     ctx->update = NULL;
     ls_optim_end(run->optim, &update);
-    double whole = lap(&clock), reduced = clock - update.begin_s;
-    if (reduced < 0 || reduced > whole) reduced = 0;
-    phases->backward += whole - reduced;
-    phases->update += reduced;
+    double now = ls_clock_s(), reduced_s = update.begin_s > clock ? update.begin_s : now;
+    lap(phases, &phases->backward, LS_BACKWARD, &clock, reduced_s);
+    lap(phases, &phases->update, LS_UPDATE, &clock, now);
 
     *cost = ls_item(loss);
     *rows = ls_dim(x, 0);

@@ -5,6 +5,7 @@
  *   fit.c       epochs of steps                             describe.c  the configuration as text
  *   evaluate.c  cost and accuracy on a data set             report.c    cost lines, log, progress bar
  *   inspect.c   a checkpoint or a data set, described   normalise.c  mean and deviation of data
+ *   trace.c     the timeline of a run
  *   guard.c     wishes to stop, equal and finite state      compare.c   two checkpoints, one checked
  */
 #pragma once
@@ -44,9 +45,19 @@ ls_status ls_save_or_go_on(ls_ctx *ctx, const ls_run *run, int most);
 int64_t ls_steps_done(const ls_run *run);
 
 /* ---- one step -------------------------------------------------------------------------------- */
-typedef struct ls_phases { double read, forward, backward, update; } ls_phases; /* seconds, added up */
+typedef enum ls_phase { LS_READ, LS_FORWARD, LS_BACKWARD, LS_UPDATE, LS_SAVING, LS_VALIDATION } ls_phase;
+typedef struct ls_phases {
+    double read, forward, backward, update; /* seconds, added up */
+    struct ls_trace *trace; /* or NULL */
+} ls_phases;
 /* False at the end of the epoch, and after an error. */
 bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_phases *phases);
+
+/* ---- the timeline ---------------------------------------------------------------------------- */
+typedef struct ls_trace ls_trace;
+ls_trace *ls_trace_begin(ls_ctx *ctx, const ls_run *run); /* NULL: none wanted, or failed. Collective */
+void      ls_trace_add(ls_trace *t, ls_phase phase, double from_s, double to_s); /* t NULL: nothing */
+ls_status ls_trace_end(ls_trace *t, const ls_run *run);   /* writes it. Collective */
 
 /* ---- what is looked after while a run trains ------------------------------------------------- */
 typedef struct ls_guard {

@@ -68,6 +68,26 @@ Test(ranks, wide, .timeout = 300)
     unsetenv("LS_NODE_MEMORY");
 }
 
+/* ---- the timeline ---------------------------------------------------------------------------- */
+Test(ranks, a_timeline_of_all_ranks)
+{
+    make_regression("200", narrow); /* 3 epochs of 4 steps */
+    for (int np = 1; np <= 3; np += 2) {
+        must_run(train(np, "regression.yaml", "traced", "--trace=trace.json"));
+        spawned *s = run("cat", "trace.json", NULL);
+        cr_assert(eq(int, count_of("\"name\":\"forward\"", s->out), 12 * np), "%s", s->out);
+        cr_assert(eq(int, count_of("\"name\":\"save\"", s->out), 3 * np), "%s", s->out);
+        cr_assert(count_of("\"pid\":2", s->out) > 0 == (np == 3), "%s", s->out);
+        spawned_free(s);
+        must_run(run("python3", "-m", "json.tool", "trace.json", "/dev/null", NULL));
+        must_run(run("rm", "-rf", "traced", NULL));
+    }
+    spawned *s = mpi_run(2, tool("LS_TEST_LOCKSTEP"), "train", "regression.yaml",
+                         "--trace=nowhere/trace.json", NULL);
+    cr_assert(eq(int, s->code, 73), "%s", s->err);
+    spawned_free(s);
+}
+
 /* ---- stopped after any step, and resumed on another number of ranks -------------------------- */
 Test(ranks, stopped_and_resumed, .timeout = 600)
 {
