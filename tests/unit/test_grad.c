@@ -194,7 +194,7 @@ static void short_batches(program *p, int step)
     ls_tensor *x, *y;
     (void)step;
     if (!ls_next(p->data, &x, &y)) return; /* the end of an epoch */
-    ls_tensor *h = ls_forward(p->model[0], x);
+    ls_tensor *h = ls_forward(p->model[0], ls_view(x, LS_SHAPE(-1, 3)));
     see(p, h);
     learn(p, 0, ls_mse_loss(h, y));
 }
@@ -237,14 +237,15 @@ static void freed_tensors(program *p, int step)
 /* At one address a tensor of another kind in each step. */
 static void other_tensors(program *p, int step)
 {
-    static ls_tensor *from[5];
+    static ls_tensor *from[6];
     for (int i = 0; i < 4 && !step; i++) from[i] = ls_full(p->ctx, shapes[i], i + 0.5);
     if (!step) from[4] = ls_randn(p->ctx, LS_SHAPE(3, 3));
+    if (!step) from[5] = ls_split_rows(from[4]);
     ls_step_begin(p->ctx);
-    ls_tensor *c = ls_detach(from[step * step % 5]);
-    if (step % 7 == 3) c = ls_detach(ls_split_rows(from[4]));
-    ls_tensor *h = ls_add(ls_mul(c, p->w), p->v);
-    see(p, h);
+    int one = 3 * step % 7 % 6;
+    ls_tensor *h = ls_mul(ls_detach(from[one]), p->w);
+    cr_assert(eq(int, h->is_part, one == 5));
+    see(p, h = ls_add(h, p->v));
     ls_backward(p->ctx, ls_sum(h));
 }
 
@@ -311,7 +312,8 @@ static void several_models(program *p, int step)
 static void arguments(program *p, int step)
 {
     ls_step_begin(p->ctx);
-    ls_tensor *h = ls_view(ls_mul_scalar(p->x, step), LS_SHAPE(step % 2 ? 25 : 50, -1));
+    ls_tensor *rows = ls_view(ls_detach(step % 4 < 2 ? p->x : p->y), LS_SHAPE(-1));
+    ls_tensor *h = ls_view(ls_mul_scalar(rows, step), LS_SHAPE(step % 2 ? 25 : 50, -1));
     cr_assert(eq(i64, ls_dim(h, 0), step % 2 ? 25 : 50));
     see(p, h);
     ls_backward(p->ctx, ls_sum(ls_mul_scalar(ls_pow(p->w, step % 3 + 1), 1 / (1.0 + step))));
@@ -335,17 +337,20 @@ static void parts_and_wholes(program *p, int step)
     ls_backward(p->ctx, ls_mean(ls_add(ls_mul(whole, whole), ls_sum(ls_add(rows, p->w)))));
 }
 
-/* h is read before it is made again, and after. */
+/* Two results are read before they are made again. */
 static void ended_results(program *p, int step)
 {
-    static ls_tensor *h;
+    static ls_tensor *h, *c;
     ls_step_begin(p->ctx);
-    if (step == 0) h = NULL;
-    if (step % 3 == 2) {
+    if (step % 3 != 2) c = ls_detach(p->v);
+    else {
         cr_assert(ls_tanh(h) == NULL);
-        cr_assert(strstr(ls_error_text(p->ctx), "which has ended") != NULL);
         see_error(p);
     }
+    h = ls_mul(p->w, c);
+    cr_assert(eq(int, h == NULL, step % 3 == 2));
+    if (!h) cr_assert(strstr(ls_error_text(p->ctx), "which has ended") != NULL);
+    see_error(p);
     h = ls_mul(p->w, p->v);
     ls_backward(p->ctx, ls_sum(ls_tanh(h)));
 }
@@ -468,6 +473,21 @@ Test(grad, results_stay)
         ls_backward(ctx, ls_sum(h[7]));
         for (int i = 1; i < 8; i++) cr_assert(eq(dbl, ls_at(h[i], 3), 2 << i));
         cr_assert(eq(dbl, ls_at(ls_grad(w), 1), 128));
+    }
+    ls_finish(ctx);
+}
+
+/* Only operations that allow it write a gradient over the one they read. */
+Test(grad, gradients_apart)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *w = ls_requires_grad(ls_ones(ctx, LS_SHAPE(300))),
+              *ones = ls_ones(ctx, LS_SHAPE(300, 300));
+    for (int step = 0; step < 3; step++) {
+        ls_step_begin(ctx);
+        ls_zero_grad(LS_LIST(w));
+        ls_backward(ctx, ls_sum(ls_matmul(ls_mul_scalar(w, 2), ones)));
+        for (int i = 0; i < 300; i++) cr_assert(eq(dbl, ls_at(ls_grad(w), i), 600));
     }
     ls_finish(ctx);
 }
