@@ -54,6 +54,13 @@ Test(kernel, inner_follows_the_rule)
         check_inner(k, 3, 400, 300, BY_COLUMN, true, false, &s);
         check_inner(k, 1, 500, 270, BY_ROW, false, false, &s);
         check_inner(k, 500, 1, 270, BY_ROW, true, false, &s);
+        for (int add = 0; add < 2; add++) {
+            check_inner(k, 14, 210, 2000, BY_ROW, false, add,
+                        &s); /* more columns than are packed */
+            check_inner(k, 210, 14, 2000, BY_COLUMN, true, add, &s);
+            check_inner(k, 14, 37, 2310, BY_ROW, true, add, &s); /* longer than a panel */
+            check_inner(k, 37, 14, 2310, BY_COLUMN, true, add, &s);
+        }
     }
 }
 
@@ -93,6 +100,8 @@ Test(kernel, outer_follows_the_rule)
         for (int i = 0; i < 100; i++)
             check_outer(k, counts[below(&s, 14)], leaves[below(&s, 7)], sizes[below(&s, 12)],
                         sizes[below(&s, 12)], below(&s, 2), &s);
+        check_outer(k, 40, 32, 14, 530, false, &s); /* more columns than a region has */
+        check_outer(k, 300, 8, 135, 530, true, &s);
     }
 }
 
