@@ -87,6 +87,68 @@ Test(tensor, leaf_in_place)
     FAILS(ctx, LS_ERR_USE, "a leaf that requires gradients is being used in an in-place operation");
 }
 
+#define HOLDS(t, ...) holds(t, LS_COUNT(double, __VA_ARGS__), (const double[]){ __VA_ARGS__ })
+static void holds(const ls_tensor *t, int64_t count, const double *want)
+{
+    double list[8];
+    cr_assert(eq(i64, ls_tolist(t, count, list), count));
+    for (int64_t i = 0; i < count; i++) cr_assert(eq(dbl, list[i], want[i]));
+}
+
+Test(tensor, ranges_and_diagonals)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *r = ls_arange(ctx, 1, 2.5, 0.5), *k = ls_arange_labels(ctx, 5, -1, -2);
+    ls_tensor *eye = ls_eye(ctx, 2, 3);
+    double list[6];
+    HOLDS(r, 1, 1.5, 2);
+    HOLDS(k, 5, 3, 1);
+    HOLDS(eye, 1, 0, 0, 0, 1, 0);
+    cr_assert(eq(i64, ls_dim(ls_arange(ctx, 2, 2, 1), 0), 0));
+    cr_assert(eq(int, ls_finish(ctx), 0));
+    ctx = ls_start(NULL);
+    ls_arange(ctx, 0, 5, -1);
+    FAILS(ctx, LS_ERR_ARG, "ls_arange: steps of -1 do not lead from 0 to 5");
+    ctx = ls_start(NULL);
+    cr_assert(eq(i64, ls_tolist(ls_eye(ctx, 2, 3), 5, list), 0));
+    FAILS(ctx, LS_ERR_SHAPE, "ls_tolist: shape [2, 3] has 6 elements, and there is room for 5");
+}
+
+Test(tensor, all_writings_in_place)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *t = ls_tensor_of(ctx, LS_SHAPE(2), 3, -4), *u = ls_tensor_of(ctx, LS_SHAPE(2), 2, 8);
+    ls_sub_(t, u, 0.5);
+    HOLDS(t, 2, -8);
+    ls_mul_(t, u);
+    HOLDS(t, 4, -64);
+    ls_div_(t, u);
+    HOLDS(t, 2, -8);
+    ls_mul_scalar_(t, 0.25);
+    HOLDS(t, 0.5, -2);
+    ls_fill_(t, 7);
+    HOLDS(t, 7, 7);
+    ls_copy_(t, u);
+    cr_assert(eq(dbl, ls_at(t, 1), 8));
+    ls_zero_(t);
+    HOLDS(t, 0, 0);
+    ls_mul_(t, ls_zeros(ctx, LS_SHAPE(3)));
+    FAILS(ctx, LS_ERR_SHAPE, "ls_mul_: [2] is written with [3]");
+    ctx = ls_start(NULL);
+    ls_fill_(ls_labels_of(ctx, 1), 2);
+    FAILS(ctx, LS_ERR_TYPE, "ls_fill_: the tensor is int64, not floating");
+}
+
+Test(tensor, results_are_not_written_over)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *y = ls_exp(ls_requires_grad(ls_zeros(ctx, LS_SHAPE(2))));
+    LS_NO_GRAD(ctx);
+    ls_mul_scalar_(y, 2);
+    FAILS(ctx, LS_ERR_USE,
+          "ls_mul_scalar_: writes in place on the result of ExpBackward0, which backward may need");
+}
+
 Test(tensor, item_of_many)
 {
     ls_ctx *ctx = ls_start(NULL);
