@@ -39,6 +39,14 @@ LS_COLLECTIVE ls_status ls_load(ls_ctx *ctx, ls_module *m, const char *path);
 
 /* The configuration text that a checkpoint holds; lives until ls_finish(). NULL after an error. */
 LS_COLLECTIVE const char *ls_checkpoint_config(ls_ctx *ctx, const char *path);
+/* How far a run is: the newest sound checkpoint of that name in dir, and the epoch that comes next;
+ * -1 where there is none. Damaged ones are passed over in silence. */
+LS_COLLECTIVE ls_status ls_checkpoint_newest(ls_ctx *ctx, const char *dir, const char *name, int64_t *step,
+                                             int64_t *epoch);
+/* Checks digest and layout of a checkpoint, or of all in a directory; DATA where one is not sound. */
+LS_COLLECTIVE ls_status ls_verify(ls_ctx *ctx, const char *path);
+/* Says on stdout where two checkpoints differ. */
+LS_COLLECTIVE ls_status ls_diff(ls_ctx *ctx, const char *a, const char *b, bool *differ);
 /* Describes a checkpoint or a dataset file on stdout. Calls  collective; path: same */
 LS_COLLECTIVE ls_status ls_inspect(ls_ctx *ctx, const char *path);
 #ifdef __cplusplus

@@ -2,6 +2,8 @@
  *
  *   main.c    the table of sub-commands          words.c   the words after a sub-command
  *   train.c   eval.c   convert.c   inspect.c     help.c    what --help prints
+ *   launch.c  mpirun, started again              job.c     one mpirun, watched
+ *   verify.c  verify and diff
  *
  *   text.c    numbers, words, suggestions        model.c   the layers of a model
  *   yaml.c    a document as a tree               schema.c  the keys of a run
@@ -16,6 +18,7 @@
 #pragma once
 #include "base/base.h"
 #include <stdio.h>
+#include <sys/types.h>
 
 /* ---- text.c ---------------------------------------------------------------------------------- */
 /* Numbers as people write them, whatever the locale: no hexadecimal, no inf or nan, no separators, no
@@ -199,7 +202,33 @@ typedef struct ls_command {
     /* words: those after the sub-command. Errors are left in the context. Collective. */
     void (*run)(ls_ctx *ctx, int64_t count, const char *const *words);
 } ls_command;
-extern const ls_command ls_train_command, ls_eval_command, ls_convert_command, ls_inspect_command;
+extern const ls_command ls_train_command, ls_launch_command, ls_eval_command, ls_convert_command,
+    ls_inspect_command, ls_verify_command, ls_diff_command;
+
+/* ---- job.c: one mpirun, watched -------------------------------------------------------------- */
+enum { LS_JOB_RANKS = 4096 };
+typedef struct ls_job {
+    const char   *dir;   /* of checkpoints */
+    int64_t       count; /* of ranks */
+    pid_t         mpirun, pid[LS_JOB_RANKS];
+    int           ranks_found; /* on this host */
+    unsigned long number; /* by which mpirun knows it; 0: not known yet */
+    double        begin_s, seen_s; /* when the last step was seen */
+    int64_t       step; /* done; -1: none seen */
+    int           code, signal; /* mpirun's */
+    int           ended, rank_signal; /* of the rank that ended first, by a signal */
+    bool          hung;
+    char          host[64], stopped[256]; /* what it said when it stopped as asked */
+    int           err;
+    bool          in_frame;
+    size_t        used;
+    char          line[4096], frame[8192];
+} ls_job;
+/* args: mpirun and its words, ended by NULL. */
+ls_status ls_job_start(ls_job *j, const char *const *args, int64_t count, const char *dir, ls_failure *f);
+/* Until it has ended, and nothing of it is left. hang_s: longest time without a step; 0: any. */
+void ls_job_watch(ls_job *j, double hang_s);
+void ls_job_clean(const char *dir); /* what an earlier launcher could not */
 
 /* ---- words.c --------------------------------------------------------------------------------- */
 /* f into the context; the hint to --help where the words of the sub-command were wrong. */

@@ -7,14 +7,14 @@
  */
 #include "cmd/cmd.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static const ls_command *const commands[] = {
-    &ls_train_command,
-    &ls_eval_command,
-    &ls_convert_command,
-    &ls_inspect_command,
+    &ls_train_command,   &ls_launch_command, &ls_eval_command, &ls_convert_command,
+    &ls_inspect_command, &ls_verify_command, &ls_diff_command,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -77,6 +77,8 @@ static void run(ls_ctx *ctx, int64_t count, const char *const *words)
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], ls_train_command.name)) ls_stop_catch();
+    if (getenv("PMIX_RANK"))
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a rank ends with its launcher */
     ls_ctx *ctx = ls_start(NULL);
     if (!ls_error(ctx)) run(ctx, argc - 1, (const char *const *)argv + 1);
     if (ls_is_root(ctx) && (fflush(stdout) || ferror(stdout)))

@@ -12,14 +12,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 static const char lock_name[] = ".lockstep.lock";
 
+enum { LOCK_BYTES = 512, STEP_DIGITS = 12 };
+
 struct ls_lock {
     int fd;
+    char *page, *step; /* mapped; where the step stands; or NULL */
     char path[LS_PATH_BYTES];
 };
 
@@ -29,22 +33,17 @@ static ls_status cannot(const char *dir, ls_failure *f)
                           ls_show(dir).text, strerror(errno));
 }
 
-/* Who holds it: what the file says, since when it is there. */
+/* Who holds it: what the file says. */
 static ls_status name_holder(int fd, const char *dir, ls_failure *f)
 {
-    char who[128] = "", since[32] = "";
-    struct stat st;
-    struct tm at;
+    char who[160] = "";
     ssize_t got = pread(fd, who, sizeof who - 1, 0);
     who[got > 0 ? got : 0] = '\0';
     who[strcspn(who, "\n")] = '\0';
-    if (fstat(fd, &st) == 0 && localtime_r(&st.st_mtime, &at))
-        strftime(since, sizeof since, " since %Y-%m-%d %H:%M:%S", &at);
     return ls_failure_set(f, LS_ERR_OUTPUT,
-                          "%s: another job trains here: %s%s; wait for it, or choose another "
+                          "%s: another job trains here: %s; wait for it, or choose another "
                           "checkpoint.dir",
-                          ls_show(dir).text, who[0] ? ls_show(who).text : "it does not say who",
-                          since);
+                          ls_show(dir).text, who[0] ? ls_show(who).text : "it does not say who");
 }
 
 /* Whether what fd is of still has the name. */
@@ -76,14 +75,35 @@ static ls_status take(ls_lock *l, const char *dir, ls_failure *f)
                           ls_show(dir).text);
 }
 
-static void say_who(const ls_lock *l)
+/* Who holds it, and room for the step, which is then written in place: seen from outside at once, and
+ * after the process is dead. On a full disk the lock holds all the same; only its text is missing. */
+static void say_who(ls_lock *l)
 {
-    char who[128], host[65];
-    if (gethostname(host, sizeof host) != 0) strcpy(host, "?");
-    host[sizeof host - 1] = '\0';
-    int length = snprintf(who, sizeof who, "process %ld on %s\n", (long)getpid(), host);
-    /* On a full disk the lock holds all the same; only its text is missing. */
-    if (ftruncate(l->fd, 0) == 0) (void)!pwrite(l->fd, who, (size_t)length, 0);
+    char text[LOCK_BYTES], host[65] = "?", since[32] = "";
+    time_t now = 0;
+    struct stat st;
+    struct tm at;
+    if (gethostname(host, sizeof host - 1) != 0) strcpy(host, "?");
+    if (ftruncate(l->fd, 0) != 0 || futimens(l->fd, NULL) != 0 || fstat(l->fd, &st) != 0) return;
+    now = st.st_mtime;
+    if (localtime_r(&now, &at)) strftime(since, sizeof since, " since %Y-%m-%d %H:%M:%S", &at);
+    memset(text, '\n', sizeof text);
+    int length = snprintf(text, sizeof text, "process %ld on %s%s\nstep ", (long)getpid(), host,
+                          since);
+    memset(text + length, ' ', STEP_DIGITS);
+    text[length + STEP_DIGITS] = '\n';
+    if (pwrite(l->fd, text, sizeof text, 0) != (ssize_t)sizeof text) return;
+    char *page = mmap(NULL, LOCK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, l->fd, 0);
+    if (page == MAP_FAILED) return;
+    l->page = page;
+    l->step = page + length;
+}
+
+void ls_lock_beat(ls_lock *l, int64_t step)
+{
+    if (!l || !l->step) return;
+    for (int i = STEP_DIGITS - 1; i >= 0; i--, step /= 10)
+        l->step[i] = step || i == STEP_DIGITS - 1 ? (char)('0' + step % 10) : ' ';
 }
 
 ls_status ls_lock_take(const char *dir, ls_lock **out, ls_failure *f)
@@ -106,6 +126,7 @@ ls_status ls_lock_take(const char *dir, ls_lock **out, ls_failure *f)
 void ls_lock_leave(ls_lock *l)
 {
     if (!l) return;
+    if (l->page) (void)munmap(l->page, LOCK_BYTES);
     (void)unlink(l->path); /* while it is held, so that nobody's newer file is meant */
     (void)close(l->fd);
     ls_memory_free(l);

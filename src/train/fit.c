@@ -75,6 +75,7 @@ typedef struct fit {
     ls_report report;
     ls_guard guard;
     ls_trace *trace;
+    ls_lock *lock; /* on the root */
     int64_t steps;
 } fit;
 
@@ -116,6 +117,7 @@ static void after_step(fit *f, double cost, int64_t rows)
     f->progress->cost_rows += rows;
     f->steps++;
     ls_report_step(f->ctx, &f->report, cost, rows);
+    ls_lock_beat(f->lock, done);
     if (ls_guard_step(&f->guard, f->ctx, &f->report.phases)) return;
     bool ends_epoch = ls_loader_get_state(run->data).step == ls_loader_steps(run->data);
     if (ends_epoch) return; /* after_epoch() follows */
@@ -189,9 +191,9 @@ static ls_lock *take_directory(ls_ctx *ctx, const ls_run *run)
     return lock;
 }
 
-static ls_status train(ls_ctx *ctx, const ls_run *run)
+static ls_status train(ls_ctx *ctx, const ls_run *run, ls_lock *lock)
 {
-    fit f = { .ctx = ctx, .run = run, .progress = ls_progress_of(ctx, run) };
+    fit f = { .ctx = ctx, .run = run, .progress = ls_progress_of(ctx, run), .lock = lock };
     ls_guard_begin(&f.guard, ctx, run);
     if (run->dir && !run->fresh) ls_resume(ctx, run);
     if (ls_agree(ctx)) return ctx->failure.status;
@@ -210,7 +212,7 @@ ls_status ls_fit(ls_ctx *ctx, const ls_run *run)
 {
     if (!ls_enter(ctx, "ls_fit") || check_run(ctx, run)) return ls_agree(ctx);
     ls_lock *lock = take_directory(ctx, run);
-    ls_status status = train(ctx, run);
+    ls_status status = train(ctx, run, lock);
     ls_lock_leave(lock);
     return status;
 }

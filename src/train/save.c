@@ -250,3 +250,31 @@ const char *ls_checkpoint_config(ls_ctx *ctx, const char *path)
     if (ls_agree(ctx)) return NULL;
     return ls_share_bytes(ctx, &text, &bytes) ? NULL : text;
 }
+
+ls_status ls_checkpoint_newest(ls_ctx *ctx, const char *dir, const char *name, int64_t *step,
+                               int64_t *epoch)
+{
+    int64_t found[2] = { -1, -1 }, count = 0;
+    char **path = NULL;
+    *step = *epoch = -1;
+    if (!ls_enter(ctx, "ls_checkpoint_newest")) return ls_agree(ctx);
+    if (ctx->is_root) {
+        ls_failure f = { 0 };
+        ls_checkpoint_list(dir, name, &count, &path, &f);
+        for (int64_t i = 0; i < count && found[0] < 0; i++) {
+            ls_image *m = NULL;
+            uint8_t digest[32];
+            ls_failure why = { 0 };
+            if (!ls_checkpoint_read(path[i], &m, &found[0], digest, &why))
+                ls_image_get_int(m, "/progress", "epoch", &found[1], &why);
+            if (why.status) found[0] = found[1] = -1;
+            ls_image_free(m);
+        }
+        ls_checkpoint_list_free(count, path);
+        if (f.status) ls_fail_with(ctx, &f);
+    }
+    if (ctx->links->broadcast(ctx, found, sizeof found)) return ctx->failure.status;
+    *step = found[0];
+    *epoch = found[1];
+    return LS_OK;
+}

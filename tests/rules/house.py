@@ -38,7 +38,7 @@ LIBRARIES = {
     'yaml.h': {'cmd'},
     'zlib.h': {'cmd'},
 }
-LIBC = set('''assert.h ctype.h dirent.h errno.h fcntl.h fenv.h float.h getopt.h glob.h inttypes.h limits.h
+LIBC = set('''assert.h ctype.h dirent.h errno.h fcntl.h fenv.h float.h ftw.h getopt.h glob.h inttypes.h limits.h
     locale.h math.h poll.h pthread.h sched.h signal.h spawn.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h
     stdio.h stdlib.h string.h strings.h sys/file.h sys/ioctl.h sys/mman.h sys/prctl.h sys/random.h sys/resource.h
     sys/stat.h sys/statvfs.h sys/types.h sys/wait.h time.h unistd.h'''.split())

@@ -1,0 +1,284 @@
+/* launch.c -- lockstep launch: a training under mpirun that is started again when it dies.
+ *
+ * Whether a run is done is told by its newest sound checkpoint, not by mpirun's exit code. A job that
+ * ended before is started again from that checkpoint: at once when it got further than the job
+ * before, after a growing pause otherwise, and only so often. What would fail in the same way again
+ * is not tried: bad input, a configuration that does not fit, and a failure that has come twice at
+ * the same step. A wish to stop goes to mpirun as SIGUSR1, which it hands to its ranks at once, where
+ * SIGTERM would give them a second.
+ */
+#include "cmd/cmd.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct launch {
+    int64_t count, most_restarts, fewest;
+    const char *hang, *mpirun;
+    double hang_s;
+} launch;
+
+static const ls_key keys[] = {
+    { "n", LS_KEY_INT, LS_KEY_OPTION | LS_KEY_REQUIRED, offsetof(launch, count), .min = 1,
+      .max = LS_JOB_RANKS, .value = "RANKS", .help = "or -n: how many ranks" },
+    { "max-restarts", LS_KEY_INT, LS_KEY_OPTION, offsetof(launch, most_restarts), .standard = "5",
+      .value = "TIMES", .help = "restarts in a row without a new checkpoint" },
+    { "hang-timeout", LS_KEY_TEXT, LS_KEY_OPTION, offsetof(launch, hang), .value = "TIME",
+      .help = "ends a job that makes no step for so long: 90s, 10m" },
+    { "min-ranks", LS_KEY_INT, LS_KEY_OPTION, offsetof(launch, fewest), .value = "RANKS",
+      .help = "goes on with fewer where so many cannot be started" },
+    { "mpirun", LS_KEY_TEXT, LS_KEY_OPTION, offsetof(launch, mpirun), .standard = "mpirun",
+      .value = "COMMAND", .help = "with options, as \"mpirun --hostfile h\"" },
+};
+static const ls_schema schema = { keys, sizeof keys / sizeof *keys, sizeof(launch) };
+
+typedef struct state {
+    ls_ctx *ctx;
+    const launch *o;
+    const ls_config *c;
+    const char *dir, *name;
+    int64_t step, epoch; /* of the newest sound checkpoint; -1: there is none */
+    int64_t count;       /* of ranks, now */
+    int64_t restarts;    /* in a row, without a new checkpoint */
+    int64_t failed_step; /* where the job before ended, and how */
+    int failed_code, failed_signal;
+    bool has_failed, is_fresh;
+    char old[4096]; /* the newest checkpoint when a fresh run began */
+    struct stat old_about;
+} state;
+
+/* ---- words ----------------------------------------------------------------------------------- */
+/* Our words end at "--"; behind it stands train with its own. */
+static bool read_words(ls_ctx *ctx, int64_t count, const char *const *words, launch *o, ls_arena *a,
+                       int64_t *train)
+{
+    ls_failure f = { 0 };
+    const char **own = ls_arena_take(a, (size_t)(count + 1) * sizeof *own);
+    int64_t n = 0;
+    if (!own) ls_failure_set(&f, LS_ERR_MEMORY, "no memory for %lld words", (long long)count);
+    for (; !f.status && n < count && strcmp(words[n], "--") != 0; n++)
+        own[n] = !strcmp(words[n], "-n") || !strcmp(words[n], "-np") ? "--n" : words[n];
+    *train = n + 1;
+    if (!f.status && (n + 1 >= count || strcmp(words[n + 1], "train") != 0))
+        ls_failure_set(&f, LS_ERR_ARG, "-- train CONFIG is missing at the end");
+    if (f.status) return ls_command_fail(ctx, &ls_launch_command, &f), false;
+    if (ls_command_words(ctx, &ls_launch_command, n, own, o, a)) return false;
+    if (o->hang && !ls_text_seconds(o->hang, &o->hang_s))
+        ls_failure_set(&f, LS_ERR_ARG, "--hang-timeout must be a time above 0, as 90s or 10m");
+    if (o->fewest > o->count)
+        ls_failure_set(&f, LS_ERR_ARG, "--min-ranks is above the number of ranks");
+    return !f.status || (ls_command_fail(ctx, &ls_launch_command, &f), false);
+}
+
+/* mpirun's own words, -np, the ranks, and train's. */
+static const char *const *make_args(const state *s, int64_t words, const char *const *word,
+                                    ls_arena *a)
+{
+    static char self[4096];
+    char *own = ls_arena_take(a, strlen(s->o->mpirun) + 1), *number = ls_arena_take(a, 24), *rest;
+    const char **args = ls_arena_take(a, ((size_t)words + strlen(s->o->mpirun) / 2 + 8) *
+                                             sizeof *args);
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    int64_t n = 0;
+    if (!own || !number || !args || length < 1) return NULL;
+    self[length] = '\0';
+    strcpy(own, s->o->mpirun);
+    for (char *w = strtok_r(own, " ", &rest); w; w = strtok_r(NULL, " ", &rest)) args[n++] = w;
+    sprintf(number, "%lld", (long long)s->count);
+    args[n++] = "-np";
+    args[n++] = number;
+    args[n++] = self;
+    for (int64_t i = 0; i < words; i++)
+        if (s->is_fresh || strcmp(word[i], "--fresh") != 0) args[n++] = word[i];
+    args[n] = NULL;
+    return args;
+}
+
+/* ---- how far it is --------------------------------------------------------------------------- */
+static bool look(state *s)
+{
+    if (ls_checkpoint_newest(s->ctx, s->dir, s->name, &s->step, &s->epoch)) return false;
+    if (!s->is_fresh) return true;
+    struct stat now;
+    bool is_old = s->old[0] && !stat(s->old, &now) && now.st_ino == s->old_about.st_ino &&
+                  now.st_mtim.tv_sec == s->old_about.st_mtim.tv_sec;
+    if (is_old || s->step < 0) s->step = s->epoch = -1;
+    else s->is_fresh = false; /* the new run has saved, which removes the old one */
+    return true;
+}
+
+static void remember_old(state *s)
+{
+    snprintf(s->old, sizeof s->old, "%s/%s-%012lld.h5", s->dir, s->name, (long long)s->step);
+    if (s->step < 0 || stat(s->old, &s->old_about)) s->old[0] = '\0';
+}
+
+/* ---- what comes after an end ----------------------------------------------------------------- */
+static void describe(const ls_job *j, char *text, size_t bytes)
+{
+    char step[48] = "";
+    if (j->step >= 0) snprintf(step, sizeof step, " after step %lld", (long long)j->step);
+    if (j->hung) snprintf(text, bytes, "no step in %.3g s%s", ls_clock_s() - j->seen_s, step);
+    else if (j->rank_signal)
+        snprintf(text, bytes, "rank %d on %s was ended by signal %d (%s)%s", j->ended, j->host,
+                 j->rank_signal, strsignal(j->rank_signal), step);
+    else if (j->signal)
+        snprintf(text, bytes, "mpirun was ended by signal %d (%s)%s", j->signal,
+                 strsignal(j->signal), step);
+    else snprintf(text, bytes, "the job ended with exit code %d%s", j->code, step);
+}
+
+/* The same would come again. */
+static bool is_final(int code)
+{
+    static const int codes[] = { 64, 65, 66, 73, 78, 79 };
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (codes[i] == code) return true;
+    return false;
+}
+
+static ls_status status_of(int code)
+{
+    for (int i = 1; i <= LS_ERR_MEMORY; i++)
+        if (ls_exit_code((ls_status)i) == code) return (ls_status)i;
+    return LS_ERR_USE;
+}
+
+static double pause_s(const state *s)
+{
+    double pause = 0.5;
+    if (s->restarts <= 1) return 0;
+    for (int64_t i = 2; i < s->restarts && pause < 60; i++) pause *= 2;
+    return pause < 60 ? pause : 60;
+}
+
+static void wait_pause(double s)
+{
+    for (double until = ls_clock_s() + s; ls_clock_s() < until && !ls_stop_asked();)
+        (void)poll(NULL, 0, 50);
+}
+
+static void stop(const state *s, const ls_job *j)
+{
+    if (j->stopped[0]) ls_fail(s->ctx, LS_ERR_STOPPED, "%s", j->stopped);
+    else if (s->step >= 0)
+        ls_fail(s->ctx, LS_ERR_STOPPED,
+                "stopped; the newest checkpoint is of step %lld: run again to "
+                "go on",
+                (long long)s->step);
+    else ls_fail(s->ctx, LS_ERR_STOPPED, "stopped before there was a checkpoint: run again");
+}
+
+/* Whether to start again, after a job that did not finish; before: the newest checkpoint until then. */
+static bool goes_on(state *s, const ls_job *j, int64_t before)
+{
+    char what[256], from[48] = "the beginning";
+    int kind = j->hung ? -1 : j->rank_signal ? j->rank_signal : j->signal;
+    bool is_same = s->has_failed && s->failed_step == j->step && s->failed_code == j->code &&
+                   s->failed_signal == kind && j->step >= 0 && s->step == before;
+    describe(j, what, sizeof what);
+    if (!j->rank_signal && !j->signal && !j->hung && is_final(j->code)) {
+        ls_fail(s->ctx, status_of(j->code), "%s: not started again, as it would come again", what);
+        return false;
+    }
+    if (is_same) {
+        ls_fail(s->ctx, j->hung ? LS_ERR_LATE : status_of(j->code),
+                "%s, as the time before: not started again", what);
+        return false;
+    }
+    if (s->step > before) s->restarts = 0;
+    if (s->restarts >= s->o->most_restarts) {
+        ls_fail(s->ctx, j->hung ? LS_ERR_LATE : status_of(j->code),
+                "%s; given up after %lld restarts without a new checkpoint", what,
+                (long long)s->restarts);
+        return false;
+    }
+    s->restarts++;
+    s->has_failed = true;
+    s->failed_step = j->step;
+    s->failed_code = j->code;
+    s->failed_signal = kind;
+    bool could_not_start = j->step < 0 && !j->ranks_found && !j->hung && !j->signal;
+    if (could_not_start && s->o->fewest && s->count > s->o->fewest) s->count--;
+    if (s->step >= 0) snprintf(from, sizeof from, "step %lld", (long long)s->step);
+    fprintf(stderr, "lockstep: %s; restart %lld/%lld from %s", what, (long long)s->restarts,
+            (long long)s->o->most_restarts, from);
+    if (s->count != s->o->count) fprintf(stderr, " on %lld ranks", (long long)s->count);
+    fputs("\n", stderr);
+    return true;
+}
+
+static void watch(state *s, int64_t words, const char *const *word, ls_arena *a)
+{
+    for (;;) {
+        ls_job j;
+        ls_failure f = { 0 };
+        int64_t before = s->step;
+        const char *const *args = make_args(s, words, word, a);
+        if (!args) ls_failure_set(&f, LS_ERR_MEMORY, "no memory to start mpirun");
+        ls_job_clean(s->dir);
+        if (f.status || ls_job_start(&j, args, s->count, s->dir, &f)) {
+            ls_fail_with(s->ctx, &f);
+            return;
+        }
+        ls_job_watch(&j, s->o->hang_s);
+        if (!look(s)) return;
+        if (s->epoch >= s->c->train.epochs) return;
+        if (ls_stop_asked() || (j.stopped[0] && !j.signal)) {
+            stop(s, &j);
+            return;
+        }
+        if (!goes_on(s, &j, before)) return;
+        wait_pause(pause_s(s));
+        if (ls_stop_asked()) {
+            stop(s, &j);
+            return;
+        }
+    }
+}
+
+static void run(ls_ctx *ctx, int64_t count, const char *const *words)
+{
+    launch o;
+    ls_config c;
+    ls_settings settings;
+    ls_failure f = { 0 };
+    ls_arena a = { 0 };
+    state s = { ctx, &o, &c, .step = -1, .epoch = -1 };
+    int64_t train;
+    ls_stop_catch();
+    if (getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMIX_RANK"))
+        ls_fail(ctx, LS_ERR_USE, "launch starts mpirun itself: call it without");
+    else if (read_words(ctx, count, words, &o, &a, &train)) {
+        if (ls_settings_begin(&settings, &ls_config_schema, &c, &a, &f)) ls_fail_with(ctx, &f);
+        else if (!ls_config_share(ctx, count - train - 1, words + train + 1, &settings)) {
+            char *dir = NULL;
+            s.name = ls_stem(c.path, &a, &f);
+            if (s.name && (dir = ls_arena_take(&a, strlen(s.name) + 6)))
+                sprintf(dir, "runs/%s", s.name);
+            s.dir = c.checkpoint.dir ? c.checkpoint.dir : dir;
+            s.count = o.count;
+            (void)setenv("OMPI_MCA_odls_base_sigkill_timeout", "0", 0);
+            if (!s.dir) ls_fail(ctx, LS_ERR_MEMORY, "no memory for the name of a run");
+            else if (look(&s)) {
+                remember_old(&s);
+                s.is_fresh = c.fresh;
+                watch(&s, count - train, words + train, &a);
+            }
+        }
+    }
+    ls_arena_free(&a);
+}
+
+const ls_command ls_launch_command = {
+    "launch",
+    "trains under mpirun, started again from the newest checkpoint after a crash or a hang",
+    &schema,
+    "usage with all of it: lockstep launch -n 4 --max-restarts 5 -- train CONFIG [OPTIONS]\n"
+    "SIGTERM, SIGINT and SIGUSR1 stop the training after its step, with a checkpoint, exit code "
+    "75.\n",
+    run,
+};
