@@ -29,7 +29,7 @@ bool ls_blocks_exchange(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b)
 {
     ls_comm *c = ctx->comm;
     int count = c->count, own = c->rank;
-    if (c->desk) return ls_board_blocks(ctx, stamp, b);
+    if (ls_board_is_all(c)) return ls_board_blocks(ctx, stamp, b);
     char *came = ls_comm_take(ctx, b->at[count]);
     if (!came) return false;
     memcpy(b->packed, stamp, sizeof *stamp);

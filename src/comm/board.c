@@ -1,4 +1,5 @@
-/* board.c -- exchanges between ranks of one node, through the memory they all see.
+/* board.c -- exchanges between ranks of one node, through the memory they all see. Ranks are numbered
+ * within the node here.
  *
  * Every rank has a desk: two places on which it lays what it brings, used in turn, and two counters.
  * A rank posts by writing the number of the exchange; who has found all numbers has all stamps, and
@@ -11,6 +12,9 @@
  *            pieces of its slice into its own root, in the order of the plan and in chunks that stay
  *            in the nearest cache, then copies the other slices from the roots of their owners. An
  *            update takes each chunk as it is made, and nothing is copied.
+ *
+ *            With several nodes, each first makes its own pieces of every slice; ranks of equal number
+ *            then exchange their slice between nodes (slices.c), and the node goes on with the sum.
  *
  * Waiting is wait.c's, with its deadline and its ear for failures. Called by blocks.c, slices.c,
  * sums.c and gather.c.
@@ -69,7 +73,9 @@ static uint64_t counter(const ls_comm *c, int r, stage s)
 
 bool ls_board_has_come(const ls_comm *c, int r)
 {
-    return c->desk && counter(c, r, POSTED) == c->exchange;
+    int number = r - c->node.first;
+    return c->desk && number >= 0 && number < c->node.count &&
+           counter(c, number, POSTED) == c->exchange;
 }
 
 static inline void pause_briefly(void)
@@ -83,7 +89,7 @@ static int test_counters(void *of, ls_progress *progress)
 {
     counters *w = of;
     const ls_comm *c = w->comm;
-    for (; w->next < c->count; w->next++)
+    for (; w->next < c->node.count; w->next++)
         for (int spin = 0; counter(c, w->next, w->stage) < c->exchange; spin++) {
             if (spin >= (c->crowded ? 0 : SPINS)) return MPI_SUCCESS;
             pause_briefly();
@@ -101,7 +107,7 @@ static bool await(ls_ctx *ctx, stage s)
 static bool tell_and_await(ls_ctx *ctx, stage s)
 {
     const ls_comm *c = ctx->comm;
-    ls_desk *own = desk_of(c, c->rank);
+    ls_desk *own = desk_of(c, c->node.own);
     atomic_store_explicit(s == REDUCED ? &own->reduced : &own->done, c->exchange,
                           memory_order_release);
     return await(ctx, s);
@@ -121,17 +127,17 @@ static uint64_t key_of(const ls_stamp *s)
 static bool post(ls_ctx *ctx, const ls_stamp *stamp, const void *data, int64_t bytes)
 {
     const ls_comm *c = ctx->comm;
-    place *own = place_of(c, c->rank);
+    place *own = place_of(c, c->node.own);
     if (bytes) memcpy(own->data, data, (size_t)bytes);
     own->stamp = *stamp;
     own->key = key_of(stamp);
     atomic_store_explicit(&own->posted, c->exchange, memory_order_release);
     if (!await(ctx, POSTED)) return false;
-    for (int r = 0; r < c->count; r++) {
+    for (int r = 0; r < c->node.count; r++) {
         const place *theirs = place_of(c, r);
         if (theirs->key == own->key) continue;
         ls_failure f = { 0 };
-        ls_comm_not_same(&f, stamp, &theirs->stamp, r);
+        ls_comm_not_same(&f, stamp, &theirs->stamp, c->node.first + r);
         ls_fail_with(ctx, &f);
         return false;
     }
@@ -216,9 +222,11 @@ typedef struct board {
     char **piece;                /* of all ranks, of one chunk */
 } board;
 
-static int64_t held(const ls_group *g, int r)
+/* Pieces of a rank of this node. */
+static int64_t held(const board *b, const ls_group *g, int number)
 {
-    return g->plan->first[r + 1] - g->plan->first[r];
+    const int64_t *first = g->plan->first + b->comm->node.first + number;
+    return first[1] - first[0];
 }
 
 static int64_t table_bytes(int64_t pieces, int64_t arrays)
@@ -237,32 +245,32 @@ ls_status ls_board_reserve(ls_ctx *ctx, int64_t bytes, int64_t pieces, int64_t a
     return ctx->failure.status;
 }
 
-/* Piece k of rank r, or its root for k = held(g, r), of an array. */
+/* Piece k of rank r, or its root for k = held(b, g, r), of an array. */
 static char *find(const board *b, const ls_group *g, const ls_span *s, int r, int64_t k)
 {
     const ls_place_seen *at = b->table[r];
-    for (const ls_group *h = b->layout->group; h < g; h++) at += h->spans * (held(h, r) + 1);
-    return ls_window_at(b->comm, r, at[(s - g->span) * (held(g, r) + 1) + k]);
+    for (const ls_group *h = b->layout->group; h < g; h++) at += h->spans * (held(b, h, r) + 1);
+    return ls_window_at(b->comm, r, at[(s - g->span) * (held(b, g, r) + 1) + k]);
 }
 
 /* Fills this rank's table; what cannot be seen where it lies goes to the staging block. */
 static void lay_out(const board *b)
 {
     ls_comm *c = b->comm;
-    int own = c->rank;
+    int own = c->node.own;
     int64_t entries = 0;
     for (const ls_group *g = b->layout->group; g < b->layout->group + b->layout->groups; g++)
-        entries += g->spans * (held(g, own) + 1);
+        entries += g->spans * (held(b, g, own) + 1);
     char *staging = c->staging->at[own];
     ls_place_seen *at = (ls_place_seen *)staging;
     int64_t room = (entries * (int64_t)sizeof *at + LINE - 1) / LINE * LINE;
     for (const ls_group *g = b->layout->group; g < b->layout->group + b->layout->groups; g++)
         for (const ls_span *s = g->span; s < g->span + g->spans; s++)
-            for (int64_t k = 0; k <= held(g, own); k++, at++) {
-                const void *from = k < held(g, own) ? s->piece[k] : s->root;
+            for (int64_t k = 0; k <= held(b, g, own); k++, at++) {
+                const void *from = k < held(b, g, own) ? s->piece[k] : s->root;
                 if (ls_window_find(c, from, at)) continue;
                 *at = (ls_place_seen){ c->staging->id, (uint64_t)room };
-                if (k < held(g, own)) memcpy(staging + room, from, (size_t)s->bytes);
+                if (k < held(b, g, own)) memcpy(staging + room, from, (size_t)s->bytes);
                 else if (!g->plan->pieces) { /* gathered: this rank's slice is there already */
                     int64_t first = b->bound[own] - s->at, last = b->bound[own + 1] - s->at;
                     memcpy(staging + room + first, (const char *)from + first,
@@ -273,6 +281,19 @@ static void lay_out(const board *b)
 }
 
 /* ---- slices: adding ------------------------------------------------------------------------ */
+/* The pieces of this node's ranks, each as an array of the whole space. */
+static void find_pieces(const board *b, const ls_group *g, const ls_span *s, char **piece)
+{
+    for (int r = 0; r < b->comm->node.count; r++)
+        for (int64_t k = 0; k < held(b, g, r); k++) *piece++ = find(b, g, s, r, k) - s->at;
+}
+
+static char *own_root(const board *b, const ls_group *g, const ls_span *s)
+{
+    int own = b->comm->node.own;
+    return find(b, g, s, own, held(b, g, own)) - s->at;
+}
+
 /* Adds the pieces in the order of the plan; the last addition goes to sum. */
 static void add_tree(const ls_group *g, int64_t bytes, char **piece, char *sum)
 {
@@ -285,25 +306,31 @@ static void add_tree(const ls_group *g, int64_t bytes, char **piece, char *sum)
     } else if (count == 1 && piece[0] != sum) memcpy(sum, piece[0], (size_t)bytes);
 }
 
+static void take(const board *b, const ls_group *g, const ls_span *s, int64_t from, int64_t bytes,
+                 const char *sum)
+{
+    const int64_t first = from - s->at, size = (int64_t)g->kernel->bytes;
+    b->taker->done(b->taker->of, s->sum, (ls_range){ first / size, (first + bytes) / size }, sum);
+}
+
+static int64_t chunk_of(int64_t from, int64_t to)
+{
+    return to - from < CHUNK_BYTES ? to - from : CHUNK_BYTES;
+}
+
 /* The bytes from to of the space, which lie in array s. */
 static void reduce(const board *b, const ls_group *g, const ls_span *s, int64_t from, int64_t to)
 {
-    const ls_comm *c = b->comm;
-    char *root = find(b, g, s, c->rank, held(g, c->rank)) - s->at;
-    int64_t i = 0;
-    for (int r = 0; r < c->count; r++)
-        for (int64_t k = 0; k < held(g, r); k++) b->piece[i++] = find(b, g, s, r, k) - s->at + from;
+    _Alignas(LINE) char taken[CHUNK_BYTES];
+    char *root = own_root(b, g, s);
+    find_pieces(b, g, s, b->piece);
+    for (int64_t i = 0; i < g->plan->pieces; i++) b->piece[i] += from;
     for (int64_t bytes; from < to; from += bytes) {
-        _Alignas(LINE) char taken[CHUNK_BYTES];
+        bytes = chunk_of(from, to);
         char *sum = b->taker ? taken : root + from;
-        bytes = to - from < CHUNK_BYTES ? to - from : CHUNK_BYTES;
         add_tree(g, bytes, b->piece, sum);
-        if (b->taker) {
-            const int64_t first = from - s->at, size = (int64_t)g->kernel->bytes;
-            b->taker->done(b->taker->of, s->sum, (ls_range){ first / size, (first + bytes) / size },
-                           sum);
-        }
-        for (i = 0; i < g->plan->pieces; i++) b->piece[i] += bytes;
+        if (b->taker) take(b, g, s, from, bytes, sum);
+        for (int64_t i = 0; i < g->plan->pieces; i++) b->piece[i] += bytes;
     }
 }
 
@@ -331,11 +358,93 @@ static int owner_of(const board *b, int64_t at)
 static void copy(const board *b, const ls_group *g, const ls_span *s, int64_t from, int64_t to)
 {
     int owner = owner_of(b, from);
-    const char *theirs = find(b, g, s, owner, held(g, owner)) + (from - s->at);
+    const char *theirs = find(b, g, s, owner, held(b, g, owner)) + (from - s->at);
     char *mine = (char *)s->root + (from - s->at);
     if (theirs != mine) memcpy(mine, theirs, (size_t)(to - from));
 }
 
+/* ---- slices: between nodes ----------------------------------------------------------------- */
+/* Makes the node's pieces, where the first of each lies. */
+static void join_inside(const board *b, const ls_group *g, const ls_span *s, int64_t from,
+                        int64_t to)
+{
+    find_pieces(b, g, s, b->piece);
+    for (int64_t bytes; from < to; from += bytes) {
+        bytes = chunk_of(from, to);
+        for (int64_t i = 0; i < g->plan->inside; i++) {
+            const ls_addition a = g->plan->inside_addition[i];
+            g->kernel->add(bytes / (int64_t)g->kernel->bytes, b->piece[a.into] + from,
+                           b->piece[a.from] + from);
+        }
+    }
+}
+
+static void take_all(const board *b, const ls_group *g, const ls_span *s, int64_t from, int64_t to)
+{
+    const char *root = own_root(b, g, s);
+    for (int64_t bytes; from < to; from += bytes) {
+        bytes = chunk_of(from, to);
+        take(b, g, s, from, bytes, root + from);
+    }
+}
+
+/* The space as one rank of each node sees it: its arrays are the node's pieces. */
+static bool lay_out_between(const board *b, ls_layout *l)
+{
+    const ls_layout *from = b->layout;
+    *l = *from;
+    l->group = ls_comm_take(b->ctx, from->groups * (int64_t)sizeof *l->group);
+    for (int64_t i = 0; l->group && i < from->groups; i++) {
+        const ls_group *g = &from->group[i];
+        const int64_t *first = g->plan->between->first + b->comm->node.number;
+        const int64_t count = first[1] - first[0];
+        ls_span *span = ls_comm_take(b->ctx, g->spans * (int64_t)sizeof *span);
+        void **piece = ls_comm_take(b->ctx, (g->spans * count + 1) * (int64_t)sizeof *piece);
+        if (!span || !piece) return false;
+        l->group[i] = *g;
+        l->group[i].plan = g->plan->between;
+        l->group[i].span = span;
+        for (const ls_span *s = g->span; s < g->span + g->spans; s++, span++, piece += count) {
+            *span = *s;
+            span->piece = piece;
+            span->root = own_root(b, g, s) + s->at;
+            find_pieces(b, g, s, b->piece);
+            for (int64_t k = 0; k < count; k++) piece[k] = b->piece[g->plan->lead[k]] + s->at;
+        }
+    }
+    return l->group != NULL;
+}
+
+static bool reduce_between(const board *b, const ls_stamp *stamp)
+{
+    const ls_comm *c = b->comm;
+    const ls_node_place *node = &c->node;
+    const int64_t *mine = b->bound + node->own;
+    ls_layout l;
+    int64_t *bound = ls_comm_take(b->ctx, (node->nodes + 1) * (int64_t)sizeof *bound);
+    each_span(b, node->own, join_inside);
+    if (!bound || !lay_out_between(b, &l)) return false;
+    for (int64_t n = 0, lines = (mine[1] - mine[0]) / LINE; n <= node->nodes; n++)
+        bound[n] = mine[0] + lines * n / node->nodes * LINE;
+    bound[node->nodes] = mine[1];
+    if (!ls_slices_exchange(b->ctx, stamp, &l, bound,
+                            (ls_team){ node->number, node->nodes, node->own, node->count }))
+        return false;
+    if (b->taker) each_span(b, node->own, take_all);
+    return true;
+}
+
+/* Nothing but the stamps of all ranks, so that none goes on before all are here. */
+static bool meet_all(ls_ctx *ctx, const ls_stamp *stamp)
+{
+    ls_blocks b;
+    int64_t *none = ls_comm_take(ctx, ctx->comm->count * (int64_t)sizeof *none);
+    if (!none) return false;
+    memset(none, 0, (size_t)ctx->comm->count * sizeof *none);
+    return ls_blocks_begin(ctx, &b, none) && ls_blocks_exchange(ctx, stamp, &b);
+}
+
+/* ---- slices -------------------------------------------------------------------------------- */
 bool ls_board_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound,
                      const ls_taker *taker)
 {
@@ -346,15 +455,18 @@ bool ls_board_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, con
     board b = {
         ctx, c, l, bound, NULL, taker, ls_comm_take(ctx, pieces * (int64_t)sizeof *b.piece)
     };
-    b.table = ls_comm_take(ctx, c->count * (int64_t)sizeof *b.table);
+    b.table = ls_comm_take(ctx, c->node.count * (int64_t)sizeof *b.table);
     if (!b.piece || !b.table) return false;
+    if (c->node.nodes > 1 && !meet_all(ctx, stamp)) return false;
     lay_out(&b);
     if (!post(ctx, stamp, NULL, 0)) return false;
-    for (int r = 0; r < c->count; r++) b.table[r] = (const ls_place_seen *)c->staging->at[r];
-    each_span(&b, c->rank, reduce);
+    for (int r = 0; r < c->node.count; r++) b.table[r] = (const ls_place_seen *)c->staging->at[r];
+    if (c->node.nodes == 1) each_span(&b, c->node.own, reduce);
+    else if (!reduce_between(&b, stamp)) return false;
     if (!taker) {
         if (!tell_and_await(ctx, REDUCED)) return false;
-        for (int i = 0; i < c->count; i++) each_span(&b, (c->rank + i) % c->count, copy);
+        for (int i = 0; i < c->node.count; i++)
+            each_span(&b, (c->node.own + i) % c->node.count, copy);
     }
     return tell_and_await(ctx, DONE);
 }

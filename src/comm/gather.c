@@ -109,7 +109,8 @@ static bool gather_large(ls_ctx *ctx, const ls_stamp *stamp, const int64_t *boun
     ls_span span = { .bytes = stamp->bytes, .root = all };
     ls_group group = { .plan = &c->nothing, .bytes = stamp->bytes, .spans = 1, .span = &span };
     ls_layout l = { &group, 1, stamp->bytes };
-    return ls_slices_exchange(ctx, stamp, &l, bound);
+    if (ls_board_is_all(c)) return ls_board_slices(ctx, stamp, &l, bound, NULL);
+    return ls_slices_exchange(ctx, stamp, &l, bound, (ls_team){ c->rank, c->count, 0, 1 });
 }
 
 ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void *own, void *all)

@@ -55,7 +55,17 @@ typedef struct ls_plan {
     int64_t      pieces, most; /* of all ranks, of one */
     int64_t     *first;    /* [count + 1]: pieces of rank r are first[r] to first[r + 1] */
     ls_addition *addition; /* [pieces - 1] */
+    /* with several nodes of several ranks: */
+    struct ls_plan *between; /* of the nodes, as if each were a rank */
+    int64_t      inside;     /* additions that make this node's pieces; numbers from its first piece on */
+    ls_addition *inside_addition;
+    int64_t     *lead;       /* [pieces of this node]: the piece of a rank in which each is made */
 } ls_plan;
+
+/* The ranks of this machine: count of them from first on, this one being number own of them. Machine
+ * number of so many, all with equally many ranks. Where ranks do not lie like that each is a machine
+ * for itself. */
+typedef struct ls_node_place { int first, count, own, nodes, number; } ls_node_place;
 
 /* Memory that all ranks of the node see: a block of every rank, mapped here. */
 typedef struct ls_shared {
@@ -64,7 +74,7 @@ typedef struct ls_shared {
     bool     common; /* one block for all, the root's */
     bool     unseen; /* perhaps not there on all ranks */
     size_t   bytes;
-    char    *at[];   /* of every rank */
+    char    *at[];   /* of every rank of the node */
 } ls_shared;
 typedef struct ls_desk ls_desk; /* board.c: the block where a rank lays out what it brings */
 extern const size_t ls_desk_bytes;
@@ -94,7 +104,7 @@ typedef struct ls_comm {
     MPI_Request *word_sent;  /* [3][count], likewise */
     ls_requests sending, receiving; /* data messages of this exchange */
     ls_arena    arena;       /* of one exchange */
-    /* one node: */
+    ls_node_place node;
     ls_shared  *shared, *desk, *staging; /* newest; where ranks meet, or NULL; what lies elsewhere */
     bool        crowded;     /* more ranks than cores */
     char        placement[192];
@@ -150,7 +160,7 @@ ls_status ls_comm_swap(ls_ctx *ctx, const void *mine, int64_t bytes, void *all);
 void      ls_comm_not_same(ls_failure *f, const ls_stamp *mine, const ls_stamp *theirs, int rank);
 
 /* ---- placement.c ----------------------------------------------------------------------------- */
-ls_status ls_placement_see(ls_ctx *ctx); /* fills c->crowded and c->placement; collective */
+ls_status ls_placement_see(ls_ctx *ctx); /* fills c->node, crowded and placement; collective */
 
 /* ---- window.c: memory that all ranks of the node see ----------------------------------------- */
 ls_status  ls_window_open(ls_ctx *ctx, bool wanted); /* c->desk, where it can be had; collective */
@@ -158,7 +168,7 @@ void       ls_window_close(ls_comm *c);
 ls_shared *ls_window_grow(ls_ctx *ctx, ls_shared *old, size_t bytes); /* collective; NULL: failed */
 void       ls_window_distrust(ls_ctx *ctx); /* after a failure, in which ranks may have made different blocks */
 bool       ls_window_find(const ls_comm *c, const void *p, ls_place_seen *place); /* p: this rank's */
-char      *ls_window_at(const ls_comm *c, int rank, ls_place_seen place);
+char      *ls_window_at(const ls_comm *c, int number, ls_place_seen place); /* number: in the node */
 
 /* ---- board.c: exchanges through it ------------------------------------------------------------- */
 /* Room for an exchange by slices of so many bytes, of which a rank has so many pieces at most;
@@ -193,6 +203,8 @@ typedef struct ls_layout { ls_group *group; int64_t groups, bytes; } ls_layout;
 typedef struct ls_taker { ls_slice_done *done; void *of; } ls_taker;
 
 /* board.c */
+/* Whether all ranks meet there: those of one node. */
+static inline bool ls_board_is_all(const ls_comm *c) { return c->desk && c->node.nodes == 1; }
 bool ls_board_has_come(const ls_comm *c, int r); /* to this exchange */
 /* Sums whose pieces, of every rank, fit its desk. */
 bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums, int64_t count);
@@ -205,6 +217,8 @@ const ls_kernel *ls_comm_kernel(ls_ctx *ctx, ls_dtype dtype); /* sums.c; NULL: f
 bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const ls_taker *taker);
 /* Adds in the order of the plan, n elements each. Where the sum lies: in wanted if a piece does. */
 void *ls_comm_add_tree(const ls_group *g, int64_t n, void **piece, const void *wanted);
-/* slices.c: rank r owns the bytes bound[r] to bound[r + 1] of the space. */
-bool ls_slices_exchange(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
-                        const int64_t *bound);
+/* slices.c: between the members of a team: ranks first, first + stride, ...; number own of count. Member m
+ * owns the bytes bound[m] to bound[m + 1] of the space. */
+typedef struct ls_team { int own, count, first, stride; } ls_team;
+bool ls_slices_exchange(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound,
+                        ls_team team);

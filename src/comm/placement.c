@@ -71,12 +71,25 @@ static void describe(ls_comm *c, const seat *all)
                      : ", not bound: mpirun --bind-to core keeps each on its own");
 }
 
+/* Machines of equally many consecutive ranks; else every rank for itself. */
+static ls_node_place node_of(const ls_comm *c, const seat *all)
+{
+    int size = machine_of(all, c->count, 0).ranks;
+    for (int r = 0; r < c->count && size > 1; r++) {
+        bool with_first = strcmp(all[r].host, all[r / size * size].host) == 0;
+        if (machine_of(all, c->count, r).ranks != size || !with_first) size = 1;
+    }
+    return (ls_node_place){ c->rank / size * size, size, c->rank % size, c->count / size,
+                            c->rank / size };
+}
+
 ls_status ls_placement_see(ls_ctx *ctx)
 {
     ls_comm *c = ctx->comm;
     seat mine = own_seat(), *all = ls_new(ctx, (size_t)c->count * sizeof *all, "the ranks' places");
     if (!ls_comm_swap(ctx, &mine, sizeof mine, all)) {
         c->crowded = is_crowded(&mine, machine_of(all, c->count, c->rank));
+        c->node = node_of(c, all);
         describe(c, all);
     }
     ls_memory_free(all);

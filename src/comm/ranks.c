@@ -119,6 +119,7 @@ ls_status ls_comm_start(ls_ctx *ctx, const void *mpi_comm)
     c->exchange = 1;
     c->leave_at = c->plain_at = UINT64_MAX;
     place(ctx, 0, 1);
+    c->node = (ls_node_place){ .count = 1, .nodes = 1 };
     if (begin_mpi(ctx, mpi_comm != NULL, &alone) || alone) return ctx->failure.status;
     MPI_Comm from = mpi_comm ? *(const MPI_Comm *)mpi_comm : MPI_COMM_WORLD;
     if (!ls_comm_ok(ctx, MPI_Comm_rank(from, &rank), "starting")) return ctx->failure.status;

@@ -1,6 +1,6 @@
 /* slices.c -- sums and copies of what is large, by slices.
  *
- * Every rank owns a slice of the space. It gets the others' pieces of its slice, adds them in the
+ * Every member of a team of ranks owns a slice of the space. It gets the others' pieces of its slice, adds them in the
  * order of the plan while they are in the cache, and sends the sum to all; with one piece a rank
  * that is the least volume there is, 2 n (P - 1) / P. Where nothing is to be added the same way is
  * a broadcast (only the root has a piece) or a gathering (every rank has its slice already).
@@ -41,11 +41,17 @@ typedef struct stage {
 typedef struct slices {
     ls_ctx *ctx;
     ls_comm *comm;
+    ls_team team;
     const ls_layout *layout;
     const int64_t *bound;
     int64_t chunk_bytes;
     stage stage[2];
 } slices;
+
+static int rank_of(const slices *s, int member)
+{
+    return s->team.first + member * s->team.stride;
+}
 
 /* ---- chunks -------------------------------------------------------------------------------- */
 /* The span that byte at of a group lies in. */
@@ -123,10 +129,11 @@ static char *own_piece(slices *s, const chunk *k, int64_t i)
 /* ---- pieces out ---------------------------------------------------------------------------- */
 static bool send_chunk(slices *s, int owner, const chunk *k)
 {
-    const int64_t *first = k->group->plan->first + s->comm->rank;
+    const int64_t *first = k->group->plan->first + s->team.own;
     for (int64_t i = 0; i < first[1] - first[0]; i++) {
         const char *data = own_piece(s, k, i);
-        if (!data || !ls_comm_send(s->ctx, owner, LS_TAG_PIECE, data, bytes_of(k))) return false;
+        if (!data || !ls_comm_send(s->ctx, rank_of(s, owner), LS_TAG_PIECE, data, bytes_of(k)))
+            return false;
     }
     return true;
 }
@@ -134,14 +141,14 @@ static bool send_chunk(slices *s, int owner, const chunk *k)
 /* The first chunk of every slice, then the second, ... so that all owners can begin. */
 static bool send_pieces(slices *s)
 {
-    int count = s->comm->count;
+    int count = s->team.count;
     chunk *at = ls_comm_take(s->ctx, count * (int64_t)sizeof *at);
     if (!at) return false;
     memset(at, 0, (size_t)count * sizeof *at);
     for (bool more = true; more;) {
         more = false;
         for (int i = 1; i < count; i++) {
-            int owner = (s->comm->rank + i) % count;
+            int owner = (s->team.own + i) % count;
             if (!next_chunk(s, owner, &at[owner])) continue;
             more = true;
             if (!send_chunk(s, owner, &at[owner])) return false;
@@ -178,7 +185,7 @@ static bool in_turn(slices *s, step_fn *next, step_fn *begin, step_fn *end)
 /* ---- sums ---------------------------------------------------------------------------------- */
 static bool next_own(slices *s, stage *t)
 {
-    return next_chunk(s, s->comm->rank, &t->k);
+    return next_chunk(s, s->team.own, &t->k);
 }
 
 /* The pieces of all ranks. One of another rank goes where the sum belongs if it is the tree's first
@@ -186,7 +193,7 @@ static bool next_own(slices *s, stage *t)
 static bool collect(slices *s, stage *t)
 {
     const int64_t *first = t->k.group->plan->first;
-    int count = s->comm->count, own = s->comm->rank;
+    int count = s->team.count, own = s->team.own;
     t->root = is_direct(&t->k) ? direct(&t->k, -1) : NULL;
     t->coming = 0;
     for (int64_t i = first[own]; i < first[own + 1]; i++)
@@ -196,7 +203,8 @@ static bool collect(slices *s, stage *t)
         int from = (own + count - step) % count;
         for (int64_t i = first[from]; i < first[from + 1]; i++) {
             char *room = i == 0 && is_free ? t->root : t->came + t->coming * s->chunk_bytes;
-            if (!ls_comm_receive(s->ctx, from, LS_TAG_PIECE, room, bytes_of(&t->k))) return false;
+            if (!ls_comm_receive(s->ctx, rank_of(s, from), LS_TAG_PIECE, room, bytes_of(&t->k)))
+                return false;
             t->piece[i] = room;
             t->coming++;
         }
@@ -219,9 +227,9 @@ static bool add(slices *s, stage *t)
         copy(&t->k, -1, sum, false);
     }
     if (sum != root) memcpy(root, sum, (size_t)bytes);
-    for (int i = 1; i < s->comm->count; i++) {
-        int to = (s->comm->rank + i) % s->comm->count;
-        if (!ls_comm_send(s->ctx, to, LS_TAG_ROOT, root, bytes)) return false;
+    for (int i = 1; i < s->team.count; i++) {
+        int to = (s->team.own + i) % s->team.count;
+        if (!ls_comm_send(s->ctx, rank_of(s, to), LS_TAG_ROOT, root, bytes)) return false;
     }
     return true;
 }
@@ -229,12 +237,12 @@ static bool add(slices *s, stage *t)
 /* ---- roots --------------------------------------------------------------------------------- */
 static int owner_of(const slices *s, const stage *t)
 {
-    return (s->comm->rank + s->comm->count - t->step) % s->comm->count;
+    return (s->team.own + s->team.count - t->step) % s->team.count;
 }
 
 static bool next_root(slices *s, stage *t)
 {
-    for (; t->step < s->comm->count; t->step++) {
+    for (; t->step < s->team.count; t->step++) {
         if (next_chunk(s, owner_of(s, t), &t->k)) return true;
         t->k = (chunk){ 0 };
     }
@@ -244,8 +252,8 @@ static bool next_root(slices *s, stage *t)
 static bool receive_root(slices *s, stage *t)
 {
     t->root = is_direct(&t->k) ? direct(&t->k, -1) : NULL;
-    return ls_comm_receive(s->ctx, owner_of(s, t), LS_TAG_ROOT, t->root ? t->root : t->came,
-                           bytes_of(&t->k));
+    return ls_comm_receive(s->ctx, rank_of(s, owner_of(s, t)), LS_TAG_ROOT,
+                           t->root ? t->root : t->came, bytes_of(&t->k));
 }
 
 static bool keep_root(slices *s, stage *t)
@@ -259,11 +267,11 @@ static bool keep_root(slices *s, stage *t)
 static bool meet(slices *s, const ls_stamp *stamp, bool send)
 {
     ls_stamp theirs;
-    for (int i = 1; i < s->comm->count; i++) {
-        int to = (s->comm->rank + i) % s->comm->count,
-            from = (s->comm->rank + s->comm->count - i) % s->comm->count;
-        if (send ? !ls_comm_send(s->ctx, to, LS_TAG_FIRST, stamp, sizeof *stamp)
-                 : !ls_comm_receive_first(s->ctx, from, stamp, &theirs, sizeof theirs))
+    for (int i = 1; i < s->team.count; i++) {
+        int to = (s->team.own + i) % s->team.count,
+            from = (s->team.own + s->team.count - i) % s->team.count;
+        if (send ? !ls_comm_send(s->ctx, rank_of(s, to), LS_TAG_FIRST, stamp, sizeof *stamp)
+                 : !ls_comm_receive_first(s->ctx, rank_of(s, from), stamp, &theirs, sizeof theirs))
             return false;
     }
     return true;
@@ -275,7 +283,7 @@ static bool begin(slices *s)
     int64_t pieces = 1, longest = 64;
     for (int64_t i = 0; i < s->layout->groups; i++)
         if (s->layout->group[i].plan->pieces > pieces) pieces = s->layout->group[i].plan->pieces;
-    for (int r = 0; r < s->comm->count; r++)
+    for (int r = 0; r < s->team.count; r++)
         if (s->bound[r + 1] - s->bound[r] > longest) longest = s->bound[r + 1] - s->bound[r];
     s->chunk_bytes = CACHE_BYTES / 2 / pieces / 64 * 64;
     if (s->chunk_bytes > MOST_BYTES) s->chunk_bytes = MOST_BYTES;
@@ -289,10 +297,9 @@ static bool begin(slices *s)
 }
 
 bool ls_slices_exchange(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
-                        const int64_t *bound)
+                        const int64_t *bound, ls_team team)
 {
-    slices s = { .ctx = ctx, .comm = ctx->comm, .layout = l, .bound = bound };
-    if (ctx->comm->desk) return ls_board_slices(ctx, stamp, l, bound, NULL);
+    slices s = { .ctx = ctx, .comm = ctx->comm, .team = team, .layout = l, .bound = bound };
     if (!begin(&s) || !meet(&s, stamp, true) || !send_pieces(&s) || !meet(&s, stamp, false))
         return false;
     int64_t pieces_sent = ctx->comm->sending.count;

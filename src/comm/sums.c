@@ -7,7 +7,8 @@
  *
  *   alone   one rank has all pieces
  *   small   every rank's pieces to every rank (blocks.c), and each adds all: fewest messages
- *   large   each rank adds a slice of the space and sends it to all (slices.c): least volume
+ *   large   each rank adds a slice of the space and sends it to all (slices.c): least volume; in
+ *           the memory that a node's ranks see where there is some (board.c)
  *
  * ls_comm_reduce() is all that knows of the way; another one is chosen there. Called by grad and
  * train through ls_links, and by gather.c.
@@ -80,7 +81,8 @@ static bool reduce_small(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
 /* ---- which way ----------------------------------------------------------------------------- */
 bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const ls_taker *taker)
 {
-    int count = ctx->comm->count;
+    const ls_comm *c = ctx->comm;
+    int count = c->count;
     int64_t largest = 0;
     int64_t *number = ls_comm_take(ctx, (count + 1) * (int64_t)sizeof *number);
     if (!number) return false;
@@ -91,11 +93,14 @@ bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, cons
         if (number[r] > largest) largest = number[r];
     }
     if (largest <= LS_SMALL_BYTES && !taker) return reduce_small(ctx, stamp, l, number);
-    int64_t lines = l->bytes / GROUP_ALIGN;
+    const bool adds = l->group[0].kernel != NULL;
+    const bool by_board = ls_board_is_all(c) || (c->desk && adds);
+    const int64_t lines = l->bytes / GROUP_ALIGN;
+    if (by_board) count = c->node.count;
     for (int r = 0; r <= count; r++)
         number[r] = (lines / count * r + lines % count * r / count) * GROUP_ALIGN;
-    return taker ? ls_board_slices(ctx, stamp, l, number, taker)
-                 : ls_slices_exchange(ctx, stamp, l, number);
+    return by_board ? ls_board_slices(ctx, stamp, l, number, taker)
+                    : ls_slices_exchange(ctx, stamp, l, number, (ls_team){ c->rank, count, 0, 1 });
 }
 
 /* ---- groups -------------------------------------------------------------------------------- */
@@ -215,7 +220,7 @@ static ls_status sum_all(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, co
     if (ctx->comm->desk) {
         need n = need_of(ctx, sums, count);
         if (ctx->failure.status) return ls_comm_agree(ctx);
-        if (n.is_small && !taker) {
+        if (n.is_small && !taker && ls_board_is_all(ctx->comm)) {
             ls_stamp stamp = stamp_of(ctx, sums, count, n.bytes);
             return ls_comm_end(ctx, ls_board_sums(ctx, &stamp, sums, count));
         }

@@ -6,7 +6,7 @@
  * of another user are found out, and then all of them go without: exchanges by messages need none
  * of this. All of it is agreed, so a block is there on all ranks or on none.
  *
- * A common block is the root's alone, mapped by all. A rank that wants to go on with memory of its
+ * A common block is that of the node's first rank alone, mapped by all. A rank that wants to go on with memory of its
  * own maps the same file privately at the same place: contents and addresses stay.
  *
  * Called by ranks.c, board.c and, through ls_links, by those who make parameters and gradients.
@@ -41,7 +41,7 @@ static size_t whole_pages(size_t bytes)
 /* ---- blocks -------------------------------------------------------------------------------- */
 static void free_block(const ls_comm *c, ls_shared *s)
 {
-    for (int r = 0; r < c->count; r++)
+    for (int r = 0; r < c->node.count; r++)
         if (s->at[r] && !(s->common && r > 0)) munmap(s->at[r] - HEAD, s->bytes + HEAD);
     ls_memory_free(s);
 }
@@ -55,7 +55,7 @@ static bool make_own(const ls_comm *c, ls_shared *s, card *mine, int *fd)
     if (*fd < 0 || ftruncate(*fd, (off_t)bytes)) return false;
     char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
     if (at == MAP_FAILED) return false;
-    s->at[c->rank] = at + HEAD;
+    s->at[c->node.own] = at + HEAD;
     *mine = (card){ getpid(), *fd, (int64_t)bytes, { { 0 } } };
     if (getrandom(&mine->token, sizeof mine->token, 0) != sizeof mine->token) return false;
     memcpy(at, &mine->token, sizeof mine->token);
@@ -83,13 +83,13 @@ static bool attach(ls_shared *s, int r, const card *theirs)
 /* Maps what the others have made; false where one is not seen from here. */
 static bool attach_all(const ls_comm *c, ls_shared *s, const card *cards)
 {
-    for (int r = 0; r < (s->common ? 1 : c->count); r++)
-        if (r != c->rank && !attach(s, r, &cards[r])) return false;
-    for (int r = 1; s->common && r < c->count; r++) s->at[r] = s->at[0];
+    for (int r = 0; r < (s->common ? 1 : c->node.count); r++)
+        if (r != c->node.own && !attach(s, r, &cards[c->node.first + r])) return false;
+    for (int r = 1; s->common && r < c->node.count; r++) s->at[r] = s->at[0];
     return true;
 }
 
-/* A block of every rank, or of the root for all. Collective. NULL: failed, or, with the context
+/* A block of every rank, or of the first of a node for all of it. Collective. NULL: failed, or, with the context
  * well, not to be had. */
 static ls_shared *add(ls_ctx *ctx, size_t bytes, bool common)
 {
@@ -102,7 +102,7 @@ static ls_shared *add(ls_ctx *ctx, size_t bytes, bool common)
     card *cards = ls_new(ctx, count * sizeof *cards, "memory shared by ranks");
     if (s && cards) {
         *s = (ls_shared){ .id = c->exchange, .common = common, .bytes = whole_pages(bytes) };
-        lacks = !(common && c->rank) && !make_own(c, s, &mine, &fd);
+        lacks = !(common && c->node.own) && !make_own(c, s, &mine, &fd);
     }
     ls_status status = ls_comm_swap(ctx, &mine, sizeof mine, cards);
     if (!status && !lacks) lacks = !attach_all(c, s, cards);
@@ -122,7 +122,7 @@ static ls_shared *add(ls_ctx *ctx, size_t bytes, bool common)
 ls_status ls_window_open(ls_ctx *ctx, bool wanted)
 {
     ls_comm *c = ctx->comm;
-    uint64_t unwanted = !wanted;
+    uint64_t unwanted = !wanted || c->node.count == 1;
     if (ls_comm_any(ctx, unwanted, &unwanted) || unwanted) return ctx->failure.status;
     ls_shared *desk = add(ctx, ls_desk_bytes, false);
     if (desk) c->desk = desk;
@@ -141,7 +141,7 @@ void ls_window_close(ls_comm *c)
 ls_shared *ls_window_grow(ls_ctx *ctx, ls_shared *old, size_t bytes)
 {
     if (old && old->bytes >= bytes) return old;
-    if (old) ls_comm_shared_free(ctx, old->at[ctx->comm->rank]);
+    if (old) ls_comm_shared_free(ctx, old->at[ctx->comm->node.own]);
     ls_shared *s = add(ctx, bytes + bytes / 4, false);
     if (!s)
         ls_fail(ctx, LS_ERR_MEMORY, "no memory: ranks of a node need %zu bytes to meet in", bytes);
@@ -151,7 +151,7 @@ ls_shared *ls_window_grow(ls_ctx *ctx, ls_shared *old, size_t bytes)
 bool ls_window_find(const ls_comm *c, const void *p, ls_place_seen *place)
 {
     for (const ls_shared *s = c->shared; s; s = s->older) {
-        const char *from = s->at[c->rank];
+        const char *from = s->at[c->node.own];
         if ((const char *)p < from || (const char *)p >= from + s->bytes || s->common || s->unseen)
             continue;
         *place = (ls_place_seen){ s->id, (uint64_t)((const char *)p - from) };
@@ -160,10 +160,10 @@ bool ls_window_find(const ls_comm *c, const void *p, ls_place_seen *place)
     return false;
 }
 
-char *ls_window_at(const ls_comm *c, int rank, ls_place_seen place)
+char *ls_window_at(const ls_comm *c, int number, ls_place_seen place)
 {
     for (const ls_shared *s = c->shared; s; s = s->older)
-        if (s->id == place.block) return s->at[rank] + place.offset;
+        if (s->id == place.block) return s->at[number] + place.offset;
     return NULL;
 }
 
@@ -171,7 +171,7 @@ void ls_window_distrust(ls_ctx *ctx)
 {
     ls_comm *c = ctx->comm;
     if (!c->desk) return;
-    if (c->staging) ls_comm_shared_free(ctx, c->staging->at[c->rank]);
+    if (c->staging) ls_comm_shared_free(ctx, c->staging->at[c->node.own]);
     c->staging = NULL;
     for (ls_shared *s = c->shared; s; s = s->older) s->unseen = s != c->desk;
     ls_comm_leave_common(ctx);
@@ -181,7 +181,7 @@ void ls_window_distrust(ls_ctx *ctx)
 static ls_shared *block_of(const ls_comm *c, const void *p)
 {
     for (ls_shared *s = c ? c->shared : NULL; s; s = s->older) {
-        const char *from = s->at[c->rank];
+        const char *from = s->at[c->node.own];
         if ((const char *)p >= from && (const char *)p < from + s->bytes) return s;
     }
     return NULL;
@@ -193,7 +193,7 @@ void *ls_comm_shared_new(ls_ctx *ctx, size_t bytes, bool common, const char *wha
     if (ctx->failure.status) return NULL;
     if (!c->desk || (common && c->left_common)) return ls_new(ctx, bytes, what);
     const ls_shared *s = add(ctx, bytes, common);
-    if (s) return s->at[c->rank];
+    if (s) return s->at[c->node.own];
     return ctx->failure.status ? NULL : ls_new(ctx, bytes, what);
 }
 

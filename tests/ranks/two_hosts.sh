@@ -40,7 +40,6 @@ exec ip netns exec $tag-\$host unshare --uts --mount bash -c "hostname host\$hos
   mkdir -p $work/host\$host; cd $work; \$*"
 END
 chmod +x "$work/agent"
-printf '10.77.0.1 slots=4\n10.77.0.2 slots=4\n' > "$work/hosts"
 cd "$work" || exit 1
 "$maker" classes images.h5 2000 784 || exit 1
 cat > job.yaml << END
@@ -54,14 +53,16 @@ END
 unset OMPI_MCA_btl
 digest() { sha256sum < "$(ls "$1"/*.h5 | tail -n 1)"; }
 "$lockstep" train job.yaml --quiet --checkpoint.dir=one || exit 1
-echo "1..3"
+echo "1..6"
 number=0
-for np in 2 3 4; do
-    number=$((number + 1))
-    mpirun --mca plm_rsh_agent "$work/agent" --hostfile hosts --map-by node --mca pml ob1 \
+# By node, every rank is a machine for itself; by slot, each host has half of the ranks, which meet in its memory.
+for way in "2 node" "3 node" "4 node" "4 slot" "6 slot" "8 slot"; do
+    number=$((number + 1)) np=${way% *} map=${way#* }
+    printf '10.77.0.1 slots=%d\n10.77.0.2 slots=%d\n' $((np / 2 + np % 2)) $((np / 2)) > hosts
+    mpirun --mca plm_rsh_agent "$work/agent" --hostfile hosts --map-by $map --mca pml ob1 \
         --mca btl self,vader,tcp --mca oob_tcp_if_include "$bridge,eth0" --mca btl_tcp_if_include eth0 \
         --mca mpi_yield_when_idle 1 --bind-to none -np $np "$lockstep" train "$work/job.yaml" --quiet \
-        --checkpoint.dir="$work/hosts-$np" > "$work/out" 2>&1 < /dev/null
-    if [ "$(digest one)" = "$(digest "hosts-$np")" ]; then echo "ok $number - $np ranks on two hosts"
-    else sed 's/^/# /' "$work/out"; echo "not ok $number - $np ranks on two hosts"; fi
+        --checkpoint.dir="$work/hosts-$number" > "$work/out" 2>&1 < /dev/null
+    if [ "$(digest one)" = "$(digest "hosts-$number")" ]; then echo "ok $number - $np ranks on two hosts, by $map"
+    else sed 's/^/# /' "$work/out"; echo "not ok $number - $np ranks on two hosts, by $map"; fi
 done
