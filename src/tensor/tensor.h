@@ -82,5 +82,6 @@ int64_t  ls_part_idle(const ls_ctx *ctx, int64_t rows); /* ranks that get no lea
 
 /* ---- slabs: parameters of one optimizer in flat blocks ------------------------------------------
  * Moves the values and gradients of whole parameters into one block each, in order, so that an
- * update is one pass. Parameters that already lie in a slab stay where they are. */
+ * update is one pass. Parameters that already lie in a slab stay where they are. Large ones lie in
+ * memory that the ranks of a node see: values in common, gradients each rank's own. Collective. */
 ls_status ls_slab_join(ls_ctx *ctx, ls_list params);
