@@ -76,5 +76,6 @@ const ls_op ls_op_linear = { .name = "linear",
 
 ls_tensor *ls_linear(ls_tensor *x, ls_tensor *w, ls_tensor *b)
 {
-    return ls_apply(&ls_op_linear, (ls_list){ 3, (ls_tensor *[]){ x, w, b } }, NULL, 0);
+    ls_tensor *y = ls_apply(&ls_op_linear, (ls_list){ 3, (ls_tensor *[]){ x, w, b } }, NULL, 0);
+    return b ? y : ls_named(y, "MmBackward0");
 }

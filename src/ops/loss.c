@@ -6,19 +6,19 @@
 
 enum { BETA = 1, WEIGHT = 2, POS_WEIGHT = 4, LOG_TARGET = 8, BATCH_MEAN = 16 };
 typedef struct loss {
-    const char *name, *grad_name;
+    const char *name, *grad_name; /* NULL: that of the reduction */
     const ls_op *op;
     unsigned knows;
     double beta; /* where none is given */
 } loss;
-static const loss l1 = { "l1_loss", "L1LossBackward0", &ls_op_l1_loss, 0, 0 };
+static const loss l1 = { "l1_loss", NULL, &ls_op_l1_loss, 0, 0 };
 static const loss smooth_l1 = { "smooth_l1_loss", "SmoothL1LossBackward0", &ls_op_smooth_l1_loss,
                                 BETA, 1 };
 static const loss huber = { "huber_loss", "HuberLossBackward0", &ls_op_huber_loss, BETA, 1 };
 static const loss bce = { "bce_loss", "BinaryCrossEntropyBackward0", &ls_op_bce_loss, WEIGHT, 0 };
 static const loss bce_logits = { "bce_with_logits", "BinaryCrossEntropyWithLogitsBackward0",
                                  &ls_op_bce_with_logits, WEIGHT | POS_WEIGHT, 0 };
-static const loss kl = { "kl_div", "KlDivBackward0", &ls_op_kl_div, LOG_TARGET | BATCH_MEAN, 0 };
+static const loss kl = { "kl_div", NULL, &ls_op_kl_div, LOG_TARGET | BATCH_MEAN, 0 };
 
 /* Whether o names only what the loss knows. */
 static bool options_fit(ls_ctx *ctx, const loss *l, const ls_loss_opts *o)
@@ -44,7 +44,7 @@ static ls_tensor *reduce(ls_tensor *cost, ls_reduction how, const char *grad_nam
     if (how == LS_MEAN) cost = ls_mean(cost);
     if (how == LS_SUM) cost = ls_sum(cost);
     if (how == LS_BATCH_MEAN) cost = ls_div_scalar(ls_sum(cost), (double)rows);
-    return ls_named(cost, grad_name);
+    return grad_name ? ls_named(cost, grad_name) : cost;
 }
 
 /* The target as the prediction stands: floating, [N] as [N, 1], its rows where the prediction's are. */

@@ -176,11 +176,11 @@ ls_tensor *ls_matmul(ls_tensor *a, ls_tensor *b)
     int last = a->shape.ndim;
     if (b->shape.ndim < 3) {
         ls_tensor *c = apply(&ls_op_matmul, a, b);
-        if (b->shape.ndim == 1) ls_named(c, last == 1 ? "DotBackward0" : "MvBackward0");
-        return c;
+        if (b->shape.ndim == 1) return ls_named(c, last == 1 ? "DotBackward0" : "MvBackward0");
+        return last > 2 ? ls_named(c, "UnsafeViewBackward0") : c;
     }
     ls_align_rows(&a, &b);
-    if (last != 1) return apply(&ls_op_bmm, a, b);
+    if (last != 1) return ls_named(apply(&ls_op_bmm, a, b), "UnsafeViewBackward0");
     ls_tensor *c = apply(&ls_op_bmm, ls_unsqueeze(a, 0), b);
     return ls_squeeze_axis(c, -2);
 }
@@ -189,7 +189,7 @@ ls_tensor *ls_bmm(ls_tensor *a, ls_tensor *b)
 {
     if (!ls_tensor_usable(a, "bmm") || !ls_tensor_usable(b, "bmm")) return NULL;
     if (a->shape.ndim == 3 && b->shape.ndim == 3 && a->shape.dim[0] == b->shape.dim[0])
-        return ls_matmul(a, b);
+        return ls_named(ls_matmul(a, b), "BmmBackward0");
     ls_fail(a->ctx, LS_ERR_SHAPE, "bmm: both must be as many matrices (%s and %s)",
             ls_shape_str(a->shape).text, ls_shape_str(b->shape).text);
     return NULL;

@@ -150,7 +150,7 @@ static ls_tensor *reduce(const terms *t, ls_tensor *cost)
     return t->weight ? ls_div(ls_sum(cost), ls_sum(t->weight)) : ls_mean(cost);
 }
 
-static ls_tensor *loss(terms t, const char *grad_name)
+static ls_tensor *loss(terms t)
 {
     double smoothing = t.o->label_smoothing;
     if (t.logp->is_part && !t.label->is_part) t.label = ls_split_rows(t.label);
@@ -164,7 +164,10 @@ static ls_tensor *loss(terms t, const char *grad_name)
         ls_tensor *all = ls_mul_scalar(reduce(&t, of_all(&t)), smoothing / classes);
         cost = ls_add(ls_mul_scalar(cost, 1 - smoothing), all);
     }
-    return ls_named(cost, grad_name);
+    bool is_flat = t.logp->shape.ndim == 2;
+    return ls_named(cost, smoothing != 0 ? "AddBackward0"
+                          : is_flat      ? "NllLossBackward0"
+                                         : "NllLoss2DBackward0");
 }
 
 static const ls_loss_opts usual = { 0 };
@@ -176,8 +179,7 @@ ls_tensor *ls_nll_loss_with(ls_tensor *logp, ls_tensor *label, const ls_loss_opt
         ls_fail(logp->ctx, LS_ERR_ARG, "nll_loss: has no option label_smoothing");
         return NULL;
     }
-    return loss((terms){ .name = "nll_loss", .logp = logp, .label = label, .o = o ? o : &usual },
-                "NllLossBackward0");
+    return loss((terms){ .name = "nll_loss", .logp = logp, .label = label, .o = o ? o : &usual });
 }
 
 ls_tensor *ls_nll_loss(ls_tensor *logp, ls_tensor *label)
@@ -197,6 +199,5 @@ ls_tensor *ls_cross_entropy_with(ls_tensor *logits, ls_tensor *label, const ls_l
     return loss((terms){ .name = "cross_entropy",
                          .logp = ls_log_softmax(logits, 1),
                          .label = label,
-                         .o = o ? o : &usual },
-                o && o->label_smoothing != 0 ? "AddBackward0" : "NllLossBackward0");
+                         .o = o ? o : &usual });
 }

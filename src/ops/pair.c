@@ -41,14 +41,14 @@ PAIR(div, LS_PAIR_DIV, "DivBackward0", .low = 0.4, .high = 3)
 PAIR(pow_tensor, LS_PAIR_POW, "PowBackward1", .low = 0.3, .high = 2.5)
 PAIR(minimum, LS_PAIR_MINIMUM, "MinimumBackward0", .low = -2, .high = 2)
 PAIR(maximum, LS_PAIR_MAXIMUM, "MaximumBackward0", .low = -2, .high = 2)
-PAIR(l1_loss, LS_PAIR_L1, "L1LossBackward0", .low = -2, .high = 2)
+PAIR(l1_loss, LS_PAIR_L1, "AbsBackward0", .low = -2, .high = 2)
 PAIR(smooth_l1_loss, LS_PAIR_SMOOTH_L1, "SmoothL1LossBackward0", NUMBER(0.7))
 PAIR(huber_loss, LS_PAIR_HUBER, "HuberLossBackward0", NUMBER(0.7))
 PAIR(bce_loss, LS_PAIR_BCE, "BinaryCrossEntropyBackward0", .low = 0.1, .high = 0.9)
 PAIR(bce_with_logits, LS_PAIR_BCE_LOGITS, "BinaryCrossEntropyWithLogitsBackward0", .low = 0,
      .high = 2)
-PAIR(kl_div, LS_PAIR_KL, "KlDivBackward0", .low = 0.1, .high = 2)
-PAIR(kl_div_log, LS_PAIR_KL_LOG, "KlDivBackward0", .low = -2, .high = 1)
+PAIR(kl_div, LS_PAIR_KL, "SubBackward0", .low = 0.1, .high = 2)
+PAIR(kl_div_log, LS_PAIR_KL_LOG, "MulBackward0", .low = -2, .high = 1)
 
 static ls_tensor *apply(const ls_op *op, ls_tensor *a, ls_tensor *b)
 {

@@ -24,18 +24,24 @@ static void strides_of(ls_shape s, int64_t stride[LS_MAX_NDIM])
     for (int i = s.ndim - 1; i >= 0; step *= s.dim[i--]) stride[i] = step;
 }
 
-static void copy(ls_shape s, int axis, const int64_t *stride, const char **from, char **to,
-                 size_t bytes)
+/* n elements, stride apart in from. */
+static void copy_line(int64_t n, int64_t stride, size_t bytes, const char *from, char *to)
 {
-    if (axis == s.ndim || axis == LS_MAX_NDIM) {
-        memcpy(*to, *from, bytes);
-        *to += bytes;
-        return;
-    }
-    const char *line = *from;
-    for (int64_t i = 0; i < s.dim[axis]; i++, line += stride[axis] * (int64_t)bytes) {
-        const char *at = line;
-        copy(s, axis + 1, stride, &at, to, bytes);
+    if (bytes == 4)
+        for (int64_t i = 0; i < n; i++) memcpy(to + i * 4, from + i * stride * 4, 4);
+    else
+        for (int64_t i = 0; i < n; i++) memcpy(to + i * 8, from + i * stride * 8, 8);
+}
+
+static void copy(ls_shape s, const int64_t *stride, size_t bytes, const char *from, char *to)
+{
+    int last = s.ndim - 1;
+    int64_t line = s.ndim ? s.dim[last] : 1, count = ls_shape_count(s);
+    for (int64_t done = 0; done < count; done += line) {
+        int64_t at = 0, i = done / line;
+        for (int d = last - 1; d >= 0; i /= s.dim[d--]) at += i % s.dim[d] * stride[d];
+        copy_line(line, s.ndim ? stride[last] : 1, bytes, from + at * (int64_t)bytes,
+                  to + done * (int64_t)bytes);
     }
 }
 
@@ -45,9 +51,7 @@ static void forward(const ls_node *n)
     int64_t in[LS_MAX_NDIM], stride[LS_MAX_NDIM] = { 0 };
     strides_of(n->in[0].shape, in);
     for (int i = 0; i < n->out.shape.ndim; i++) stride[i] = in[o->axis[i]];
-    const char *from = n->in[0].data;
-    char *to = n->out.data;
-    if (n->out.count) copy(n->out.shape, 0, stride, &from, &to, ls_dtype_bytes(n->out_dtype));
+    copy(n->out.shape, stride, ls_dtype_bytes(n->out_dtype), n->in[0].data, n->out.data);
 }
 
 static void backward(const ls_node *n, const void *g, void *const dx[])

@@ -153,7 +153,7 @@ ls_tensor *ls_squeeze(ls_tensor *t)
 
 ls_tensor *ls_reshape(ls_tensor *t, ls_shape to)
 {
-    return ls_view(t, to);
+    return ls_named(ls_view(t, to), "ReshapeAliasBackward0");
 }
 
 ls_tensor *ls_view_as(ls_tensor *t, const ls_tensor *like)

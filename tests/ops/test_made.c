@@ -157,3 +157,47 @@ Test(made, losses_refuse_what_they_do_not_know)
     REFUSED(LS_ERR_SHAPE, "cross_entropy: there must be a weight for each of 3 classes",
             ls_cross_entropy_with(ls_narrow(a, 0, 0, 2), k, WITH(.weight = b)));
 }
+
+/* ---- names that are printed ------------------------------------------------------------------ */
+#define NAMED(name, ...)                                                                           \
+    do {                                                                                           \
+        ls_tensor *t_ = (__VA_ARGS__);                                                             \
+        cr_assert(t_ != NULL, "%s", ls_error_text(ctx));                                           \
+        cr_expect_str_eq(t_->grad_name, name, "%s, not %s", t_->grad_name, name);                  \
+    } while (0)
+
+Test(made, names_are_those_of_pytorch)
+{
+    made m;
+    ls_tensor *in[3], *place;
+    made_begin(&m, LS_FLOAT32, in);
+    ls_ctx *ctx = m.ctx;
+    ls_tensor *x = in[0], *z = in[1], *y = in[2], *square = ls_view(x, LS_SHAPE(7, 2, 2));
+    NAMED("SubBackward0", ls_sub_scalar(x, 1));
+    NAMED("ClampBackward1", ls_clamp(x, 0, 1));
+    NAMED("MvBackward0", ls_mv(x, y));
+    NAMED("DotBackward0", ls_dot(y, y));
+    NAMED("MmBackward0", ls_matmul(x, ls_transpose(z, 0, 1)));
+    NAMED("UnsafeViewBackward0", ls_matmul(square, ls_view(y, LS_SHAPE(2, 2))));
+    NAMED("BmmBackward0", ls_bmm(square, square));
+    NAMED("AddmmBackward0", ls_linear(x, z, ls_zeros(ctx, LS_SHAPE(7))));
+    NAMED("MmBackward0", ls_linear(x, z, NULL));
+    NAMED("ReshapeAliasBackward0", ls_reshape(x, LS_SHAPE(-1)));
+    NAMED("SelectBackward0", ls_select(x, 0, 1));
+    NAMED("SliceBackward0", ls_narrow(x, 0, 1, 1));
+    NAMED("StackBackward0", ls_stack(LS_LIST(x, z), 0));
+    NAMED("VarBackward0", ls_var(x));
+    NAMED("StdBackward0", ls_std(x));
+    NAMED("MeanBackward1", ls_mean_axes(x, LS_AXES(0), false));
+    NAMED("MaxBackward0", ls_max_axis(x, 1, false, &place));
+    NAMED("MaxBackward1", ls_max(x));
+    NAMED("MeanBackward0", ls_l1_loss(x, z));
+    NAMED("DivBackward0", ls_kl_div_with(x, z, WITH(.reduction = LS_BATCH_MEAN)));
+    NAMED("HuberLossBackward0", ls_huber_loss(x, z));
+    NAMED("BinaryCrossEntropyWithLogitsBackward0", ls_bce_with_logits(x, z));
+    NAMED("NllLossBackward0", ls_cross_entropy(x, m.label));
+    NAMED("AddBackward0", ls_cross_entropy_with(x, m.label, WITH(.label_smoothing = 0.1)));
+    NAMED("NllLoss2DBackward0",
+          ls_nll_loss(ls_view(ls_cat(LS_LIST(x, z), 1), LS_SHAPE(7, 4, 2)), m.pairs));
+    ls_finish(ctx);
+}
