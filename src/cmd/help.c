@@ -81,5 +81,5 @@ void ls_help(int64_t count, const ls_command *const *commands, FILE *out)
                  "71 a rank did\n"
                  "not arrive, 73 output cannot be made, 74 reading or writing failed, 75 stopped "
                  "with a checkpoint\n"
-                 "saved, 78 bad configuration, 79 a cost or a gradient is not finite.\n");
+                 "saved, 76 copies differ, 78 bad configuration, 79 a cost or a gradient is not finite.\n");
 }

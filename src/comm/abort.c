@@ -13,14 +13,26 @@
 
 enum { MOST_NAMED = 8 };
 
+/* Names in a message may come from files: nothing of them reaches a terminal as anything but text. */
+static void append_escaped(char *line, size_t bytes, const char *text)
+{
+    size_t used = strlen(line);
+    for (; *text && used + 6 < bytes; text++) {
+        bool is_control = (unsigned char)*text < 0x20 || *text == 0x7f;
+        used += (size_t)snprintf(line + used, bytes - used, is_control ? "\\x%02x" : "%c",
+                                 (unsigned char)*text);
+    }
+}
+
 /* In one write, so that lines of several ranks do not mix. */
 void ls_comm_say(const char *form, ...)
 {
-    char line[2048] = "lockstep: ";
+    char line[2048] = "lockstep: ", text[1536];
     va_list args;
     va_start(args, form);
-    vsnprintf(line + strlen(line), sizeof line - strlen(line) - 1, form, args);
+    vsnprintf(text, sizeof text, form, args);
     va_end(args);
+    append_escaped(line, sizeof line, text);
     strcat(line, "\n");
     for (const char *at = line; *at;) {
         ssize_t written = write(STDERR_FILENO, at, strlen(at));

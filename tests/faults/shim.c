@@ -60,7 +60,10 @@ static kind turn(int *error)
     *error = strcmp(what, "eio") ? ENOSPC : EIO;
     if (!strcmp(what, "full")) return now >= number ? FAIL : NONE;
     if (now != number) return NONE;
-    return !strcmp(what, "kill") ? KILL : !strcmp(what, "middle") ? MIDDLE : !strcmp(what, "short") ? SHORT : FAIL;
+    return !strcmp(what, "kill")     ? KILL
+           : !strcmp(what, "middle") ? MIDDLE
+           : !strcmp(what, "short")  ? SHORT
+                                     : FAIL;
 }
 
 static void die(void)
@@ -73,7 +76,7 @@ static void die(void)
     int error = 0;                                                                                 \
     kind k = turn(&error);                                                                         \
     if (k == KILL) die();                                                                          \
-    if (k == FAIL) return errno = error, (result) - 1;                                             \
+    if (k == FAIL) return errno = error, (result)-1;                                               \
     result got = (call);                                                                           \
     if (k == MIDDLE) die();                                                                        \
     return got
@@ -127,7 +130,8 @@ int fallocate64(int file, int how, off64_t at, off64_t bytes)
     return fallocate(file, how, at, bytes);
 }
 
-static ssize_t write_part(int file, const void *data, size_t bytes, off_t at, ssize_t (*real)(int, const void *, size_t, off_t))
+static ssize_t write_part(int file, const void *data, size_t bytes, off_t at,
+                          ssize_t (*real)(int, const void *, size_t, off_t))
 {
     int error = 0;
     kind k = turn(&error);
@@ -140,7 +144,8 @@ static ssize_t write_part(int file, const void *data, size_t bytes, off_t at, ss
 
 ssize_t pwrite(int file, const void *data, size_t bytes, off_t at)
 {
-    ssize_t (*real)(int, const void *, size_t, off_t) = (ssize_t (*)(int, const void *, size_t, off_t))next("pwrite");
+    ssize_t (*real)(int, const void *, size_t,
+                    off_t) = (ssize_t(*)(int, const void *, size_t, off_t))next("pwrite");
     if (!is_watched(file)) return real(file, data, bytes, at);
     return write_part(file, data, bytes, at, real);
 }
