@@ -5,21 +5,23 @@
 #pragma once
 #include "kernel/element.h"
 
-typedef struct runs { axes kept, along; int64_t size, n; } runs;
+/* line: the last axis of a run; there are lines of them. */
+typedef struct runs { axes kept, along; axis line; int64_t size, lines; } runs;
 
 static runs runs_of(ls_shape from, ls_shape to)
 {
-    runs    r = { 0 };
+    runs    r = { .line = { 1, 1, 1 } };
     int64_t stride[LS_MAX_NDIM], step = 1;
     for (int d = from.ndim - 1; d >= 0; step *= from.dim[d--]) stride[d] = step;
     for (int d = 0; d < from.ndim; d++)
         axes_add(to.dim[d] == from.dim[d] ? &r.kept : &r.along, (axis){ from.dim[d], stride[d], 0 });
+    if (r.along.count) r.line = r.along.at[--r.along.count];
     r.size = axes_size(&r.kept);
-    r.n = axes_size(&r.along);
+    r.lines = axes_size(&r.along);
     return r;
 }
 
-INLINE int64_t run_place(const axes *a, int64_t i)
+INLINE int64_t place_of(const axes *a, int64_t i)
 {
     int64_t first, second;
     axes_find(a, a->count, i, &first, &second);
@@ -36,14 +38,26 @@ static void extreme(ls_shape from, const void *x_, ls_shape to, void *out_, bool
     const runs r = runs_of(from, to);
     real      *out = out_;
     for (int64_t o = 0; o < r.size; o++) {
-        const real *x = (const real *)x_ + run_place(&r.kept, o);
+        const real *x = (const real *)x_ + place_of(&r.kept, o);
         real        best = x[0];
-        for (int64_t i = 1; i < r.n && best == best; i++) {
-            const real here = x[run_place(&r.along, i)];
-            if (beats(here, best, largest)) best = here;
+        for (int64_t l = 0; l < r.lines && best == best; l++) {
+            const real *line = x + place_of(&r.along, l);
+            for (int64_t i = 0; i < r.line.count && best == best; i++)
+                if (beats(line[i * r.line.first], best, largest)) best = line[i * r.line.first];
         }
         out[o] = best;
     }
+}
+
+/* How many of a run are y. */
+static int64_t shares_of(const runs *r, const real *x, real y)
+{
+    int64_t shares = 0;
+    for (int64_t l = 0; l < r->lines; l++) {
+        const real *line = x + place_of(&r->along, l);
+        for (int64_t i = 0; i < r->line.count; i++) shares += line[i * r->line.first] == y;
+    }
+    return shares;
 }
 
 /* dx (+)= g, in equal shares, where x is y. */
@@ -53,15 +67,14 @@ static void extreme_back(ls_shape from, const void *x_, ls_shape to, const void 
     const runs  r = runs_of(from, to);
     const real *y = y_, *g = g_;
     for (int64_t o = 0; o < r.size; o++) {
-        const int64_t at = run_place(&r.kept, o);
-        const real   *x = (const real *)x_ + at;
-        real         *dx = (real *)dx_ + at;
-        int64_t       shares = 0;
-        for (int64_t i = 0; i < r.n; i++) shares += x[run_place(&r.along, i)] == y[o];
-        const real share = g[o] / (real)shares;
-        for (int64_t i = 0; i < r.n; i++) {
-            const int64_t here = run_place(&r.along, i);
-            put(add, dx + here, x[here] == y[o] ? share : 0);
+        const int64_t at = place_of(&r.kept, o);
+        const real   *x = (const real *)x_ + at, share = g[o] / (real)shares_of(&r, x, y[o]);
+        for (int64_t l = 0; l < r.lines; l++) {
+            const int64_t line = place_of(&r.along, l);
+            for (int64_t i = 0; i < r.line.count; i++) {
+                const int64_t here = line + i * r.line.first;
+                put(add, (real *)dx_ + at + here, x[here] == y[o] ? share : 0);
+            }
         }
     }
 }
