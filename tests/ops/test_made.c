@@ -158,6 +158,53 @@ Test(made, losses_refuse_what_they_do_not_know)
             ls_cross_entropy_with(ls_narrow(a, 0, 0, 2), k, WITH(.weight = b)));
 }
 
+/* ---- infinities and NaN ---------------------------------------------------------------------- */
+#define GIVES(t, ...) gives(#t, t, LS_COUNT(double, __VA_ARGS__), (const double[]){ __VA_ARGS__ })
+static void gives(const char *what, const ls_tensor *t, int64_t count, const double *want)
+{
+    double got[8] = { 0 };
+    cr_assert_eq(ls_tolist(t, count, got), count, "%s", what);
+    for (int i = 0; i < count; i++)
+        cr_expect(isnan(want[i]) ? isnan(got[i]) : got[i] == want[i], "%s at %d: %g, not %g", what,
+                  i, got[i], want[i]);
+}
+
+Test(made, infinities_and_nan_are_kept)
+{
+    const double inf = INFINITY, nan = NAN;
+    for (int type = LS_FLOAT32; type <= LS_FLOAT64; type++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = (ls_dtype)type });
+        ls_tensor *x = ls_tensor_of(ctx, LS_SHAPE(4), nan, inf, -inf, 1);
+        ls_tensor *finite = ls_narrow(x, 0, 1, 3), *zero = ls_zeros(ctx, LS_SHAPE(1));
+        GIVES(ls_relu(x), nan, inf, 0, 1);
+        GIVES(ls_leaky_relu(x, 0.5), nan, inf, -inf, 1);
+        GIVES(ls_clamp(x, -2, 3), nan, 3, -2, 1);
+        GIVES(ls_abs(x), nan, inf, inf, 1);
+        GIVES(ls_neg(x), nan, -inf, inf, -1);
+        GIVES(ls_sqrt(x), nan, inf, nan, 1);
+        GIVES(ls_exp(finite), inf, 0, type == LS_FLOAT32 ? (double)(float)exp(1) : exp(1));
+        GIVES(ls_log(ls_neg(x)), nan, nan, inf, nan);
+        GIVES(ls_log(zero), -inf);
+        GIVES(ls_log1p(ls_sub_scalar(zero, 1)), -inf);
+        GIVES(ls_erf(finite), 1, -1, ls_item(ls_erf(ls_ones(ctx, LS_SHAPE(1)))));
+        GIVES(ls_narrow(ls_sigmoid(x), 0, 0, 3), nan, 1, 0);
+        GIVES(ls_narrow(ls_softplus(x), 0, 0, 3), nan, inf, 0);
+        GIVES(ls_minimum(x, zero), nan, 0, -inf, 0);
+        GIVES(ls_minimum(zero, x), nan, 0, -inf, 0);
+        GIVES(ls_maximum(x, zero), nan, inf, 0, 1);
+        GIVES(ls_div(ls_ones(ctx, LS_SHAPE(4)), x), nan, 0, 0, 1);
+        GIVES(ls_max(x), nan);
+        GIVES(ls_min(finite), -inf);
+        GIVES(ls_amax(ls_view(x, LS_SHAPE(2, 2)), LS_AXES(1), false), nan, 1);
+        GIVES(ls_softmax(x, 0), nan, nan, nan, nan);
+        GIVES(ls_softmax(ls_narrow(x, 0, 2, 2), 0), 0, 1);
+        GIVES(ls_logsumexp(finite, 0, false), inf);
+        GIVES(ls_logsumexp(ls_narrow(x, 0, 2, 1), 0, false), -inf);
+        cr_assert_eq(ls_class_at(ls_argmax(x, 0), 0), 0);
+        cr_assert_eq(ls_finish(ctx), 0);
+    }
+}
+
 /* ---- names that are printed ------------------------------------------------------------------ */
 #define NAMED(name, ...)                                                                           \
     do {                                                                                           \
