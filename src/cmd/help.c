@@ -75,11 +75,13 @@ void ls_help(int64_t count, const ls_command *const *commands, FILE *out)
                  "Data-parallel training with one result on any number of ranks.\n\n");
     for (int64_t i = 0; i < count; i++)
         fprintf(out, "  %-10s  %s\n", commands[i]->name, commands[i]->does);
-    fprintf(out, "\n  lockstep SUB-COMMAND --help   says more\n"
-                 "  lockstep --version            versions of lockstep and of what it stands on\n\n"
-                 "Exit codes: 0 done, 64 usage, 65 bad data, 66 input missing, 70 internal error, "
-                 "71 a rank did\n"
-                 "not arrive, 73 output cannot be made, 74 reading or writing failed, 75 stopped "
-                 "with a checkpoint\n"
-                 "saved, 76 copies differ, 78 bad configuration, 79 a cost or a gradient is not finite.\n");
+    fprintf(
+        out,
+        "\n  lockstep SUB-COMMAND --help   says more\n"
+        "  lockstep --version            versions of lockstep and of what it stands on\n\n"
+        "Exit codes: 0 done, 64 usage, 65 bad data, 66 input missing, 70 internal error, "
+        "71 a rank did\n"
+        "not arrive, 73 output cannot be made, 74 reading or writing failed, 75 stopped "
+        "with a checkpoint\n"
+        "saved, 76 copies differ, 78 bad configuration, 79 a cost or a gradient is not finite.\n");
 }

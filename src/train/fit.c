@@ -205,6 +205,7 @@ static ls_status train(ls_ctx *ctx, const ls_run *run, ls_lock *lock)
     f.trace = ls_trace_begin(ctx, run);
     while (ls_loader_epoch(run->data) < run->epochs) run_epoch(&f);
     ls_trace_end(f.trace, run);
+    if (ls_fault(LS_FAULT_finish)) ls_fail(ctx, LS_ERR_USE, "fault point finish");
     return ls_agree(ctx);
 }
 

@@ -17,7 +17,7 @@
 #include <string.h>
 
 enum { PARTS = 48, MOST_STEPS = 32 };
-static const double pulse_s = 2e-3, report_s = 60, slow_factor = 1.5;
+static const double pulse_s = 2e-3, report_s = 60, soonest_s = 5, slow_factor = 1.5;
 
 /* ---- the state as one space of bytes --------------------------------------------------------- */
 typedef struct stretch {
@@ -161,7 +161,8 @@ void ls_guard_begin(ls_guard *g, ls_ctx *ctx, const ls_run *run)
     double now = ls_clock_s();
     *g = (ls_guard){ .run = run, .begin_s = now, .last_s = now, .reported_s = now, .every = 1 };
     g->waited_s = ls_comm_waited_s(ctx);
-    g->report_every_s = ctx->opts.deadline_s / 10 < report_s ? ctx->opts.deadline_s / 10 : report_s;
+    double tenth = ctx->opts.deadline_s / 10; /* of a wait that ends the job */
+    g->report_every_s = tenth > report_s ? report_s : tenth < soonest_s ? soonest_s : tenth;
 }
 
 /* Time of this rank's own in each phase. phases: of the epoch so far. */
@@ -224,6 +225,7 @@ ls_status ls_guard_step(ls_guard *g, ls_ctx *ctx, const ls_phases *phases)
     g->last_s = now;
     if (step_s > g->longest_s) g->longest_s = step_s;
     if (ls_fault(LS_FAULT_flip)) flip(g->run, ls_steps_done(g->run));
+    if (ls_fault(LS_FAULT_parameter)) memset(ls_parameters(g->run->model).at[0]->data, 0xff, 4);
     if (ls_fault(LS_FAULT_step)) ls_fail(ctx, LS_ERR_USE, "fault point step");
     if (check_parameters(ctx, g->run)) return ctx->failure.status;
     if (ls_comm_is_alone(ctx)) {

@@ -91,6 +91,7 @@ static ls_status write_log(ls_ctx *ctx, const ls_report *r, const ls_history *h,
         if (!isnan(h->validation_accuracy))
             append_number(line, sizeof line, "validation_accuracy", h->validation_accuracy);
     }
+    if (ls_fault(LS_FAULT_log)) return errno = EIO, log_failed(ctx, run->log_file, LS_ERR_IO);
     FILE *log = fopen(run->log_file, "a");
     if (!log) return log_failed(ctx, run->log_file, LS_ERR_OUTPUT);
     bool fine = fprintf(log, "%s}\n", line) > 0;

@@ -32,6 +32,7 @@ static void set_options(ls_ctx *ctx, const ls_opts *o)
 static ls_status use_options(ls_ctx *ctx)
 {
     const ls_opts *o = &ctx->opts;
+    if (ls_fault(LS_FAULT_configure)) return ls_fail(ctx, LS_ERR_CONFIG, "fault point configure");
     if (o->dtype != LS_FLOAT32 && o->dtype != LS_FLOAT64)
         return ls_fail(ctx, LS_ERR_ARG, "the type of a context is LS_FLOAT32 or LS_FLOAT64");
     if (o->leaf_rows < 0)
