@@ -205,6 +205,56 @@ Test(made, infinities_and_nan_are_kept)
     }
 }
 
+/* ---- what has no gradient -------------------------------------------------------------------- */
+Test(made, comparisons_and_places)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *x = ls_tensor_of(ctx, LS_SHAPE(2, 3), 1, 5, 5, 2, -1, 0);
+    ls_tensor *two = ls_labels_of(ctx, 2), *y = ls_tensor_of(ctx, LS_SHAPE(3), 1, 5, 0);
+    GIVES(ls_equal(x, y), 1, 1, 0, 0, 0, 1);
+    GIVES(ls_not_equal(x, y), 0, 0, 1, 1, 1, 0);
+    GIVES(ls_less(x, two), 1, 0, 0, 0, 1, 1);
+    GIVES(ls_less_equal(x, two), 1, 0, 0, 1, 1, 1);
+    GIVES(ls_greater(x, two), 0, 1, 1, 0, 0, 0);
+    GIVES(ls_greater_equal(x, two), 0, 1, 1, 1, 0, 0);
+    GIVES(ls_where(ls_labels_of(ctx, 1, 0, 7), x, y), 1, 5, 5, 2, 5, 0);
+    GIVES(ls_argmax(x, 1), 1, 0);
+    GIVES(ls_argmax(x, 0), 1, 0, 0);
+    GIVES(ls_argmin(x, -1), 0, 1);
+    GIVES(ls_argmin(x, 0), 0, 1, 1);
+    ls_tensor *place = NULL;
+    GIVES(ls_max_axis(x, 0, false, &place), 2, 5, 5);
+    GIVES(place, 1, 0, 0);
+    cr_assert_eq(ls_finish(ctx), 0);
+}
+
+Test(made, labels_move_as_numbers_do)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *k = ls_arange_labels(ctx, 0, 6, 1), *pairs = ls_view(k, LS_SHAPE(2, 3));
+    GIVES(ls_transpose(pairs, 0, 1), 0, 3, 1, 4, 2, 5);
+    GIVES(ls_slice(k, 0, -4, 100, 2), 2, 4);
+    GIVES(ls_select(pairs, 1, 2), 2, 5);
+    GIVES(ls_index_select(pairs, 0, ls_labels_of(ctx, 1, 1)), 3, 4, 5, 3, 4, 5);
+    GIVES(ls_cat(LS_LIST(ls_narrow(k, 0, 4, 2), ls_narrow(k, 0, 0, 1)), 0), 4, 5, 0);
+    GIVES(ls_stack(LS_LIST(ls_narrow(k, 0, 0, 2), ls_narrow(k, 0, 2, 2)), 1), 0, 2, 1, 3);
+    GIVES(ls_clone(ls_squeeze(ls_unsqueeze(ls_narrow(k, 0, 3, 2), -1))), 3, 4);
+    cr_assert_eq(ls_dtype_of(ls_cat(LS_LIST(k, k), 0)), LS_INT64);
+    cr_assert_eq(ls_finish(ctx), 0, "%s", ls_error_text(ctx));
+}
+
+/* A copy is a copy; what is detached shares its values. */
+Test(made, clones_and_what_is_detached)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *x = ls_tensor_of(ctx, LS_SHAPE(2), 1, 2), *copy = ls_clone(x), *same = ls_detach(x);
+    ls_fill_(x, 3);
+    GIVES(copy, 1, 2);
+    GIVES(same, 3, 3);
+    GIVES(ls_expand_as(x, ls_zeros(ctx, LS_SHAPE(3, 2))), 3, 3, 3, 3, 3, 3);
+    cr_assert_eq(ls_finish(ctx), 0);
+}
+
 /* ---- names that are printed ------------------------------------------------------------------ */
 #define NAMED(name, ...)                                                                           \
     do {                                                                                           \
