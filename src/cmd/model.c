@@ -44,7 +44,7 @@ static ls_status set_linear(ls_settings *s, const ls_yaml *v, ls_layer *out, ls_
         v = &map;
     }
     if (ls_settings_file(&own, v, f) || ls_settings_complete(&own, 0, v, f)) return f->status;
-    *out = (ls_layer){ "linear", values.in, values.out, !values.bias };
+    *out = (ls_layer){ "linear", values.in, values.out, !values.bias, 0 };
     return LS_OK;
 }
 

@@ -12,10 +12,13 @@ static ls_tensor *forward(void *self, ls_tensor *x)
     return ls_linear(x, m->member[0].param, m->count > 1 ? m->member[1].param : NULL);
 }
 
-static void draw(ls_module *m, const char *name, ls_shape shape, double bound)
+static void reset(ls_module *m)
 {
-    ls_tensor *t = ls_uniform_(ls_zeros(m->ctx, shape), -bound, bound);
-    ls_module_param(m, name, t);
+    double a = sqrt(5.0), gain = sqrt(2.0 / (1 + a * a)), fan_in = sqrt((double)m->in);
+    double weight = sqrt(3.0) * (gain / fan_in), bias = 1 / fan_in;
+    LS_NO_GRAD(m->ctx);
+    ls_uniform_(m->member[0].param, -weight, weight);
+    if (m->count > 1) ls_uniform_(m->member[1].param, -bias, bias);
 }
 
 ls_module *ls_linear_make(ls_ctx *ctx, int64_t in, int64_t out, bool bias)
@@ -33,13 +36,19 @@ ls_module *ls_linear_make(ls_ctx *ctx, int64_t in, int64_t out, bool bias)
     m->out = out;
     snprintf(m->detail, sizeof m->detail, "in_features=%lld, out_features=%lld, bias=%s",
              (long long)in, (long long)out, bias ? "True" : "False");
-    double a = sqrt(5.0), gain = sqrt(2.0 / (1 + a * a)), fan_in = sqrt((double)in);
-    draw(m, "weight", (ls_shape){ 2, { out, in } }, sqrt(3.0) * (gain / fan_in));
-    if (bias) draw(m, "bias", (ls_shape){ 1, { out } }, 1 / fan_in);
+    ls_module_param(m, "weight", ls_zeros(ctx, LS_SHAPE(out, in)));
+    if (bias) ls_module_param(m, "bias", ls_zeros(ctx, LS_SHAPE(out)));
+    m->reset = reset;
+    if (!ctx->failure.status) reset(m);
     return ctx->failure.status ? NULL : m;
 }
 
 ls_module *ls_linear_new(ls_ctx *ctx, int64_t in, int64_t out)
 {
     return ls_linear_make(ctx, in, out, true);
+}
+
+ls_module *ls_linear_no_bias_new(ls_ctx *ctx, int64_t in, int64_t out)
+{
+    return ls_linear_make(ctx, in, out, false);
 }

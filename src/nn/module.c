@@ -129,6 +129,72 @@ ls_tensor *ls_forward(ls_module *m, ls_tensor *x)
     return NULL;
 }
 
+/* ---- all modules of a tree ------------------------------------------------------------------- */
+void ls_module_apply(ls_module *m, ls_apply_fn *f, void *self)
+{
+    if (!m) return;
+    for (int64_t i = 0; i < m->count; i++)
+        if (m->member[i].module) ls_module_apply(m->member[i].module, f, self);
+    f(self, m);
+}
+
+static void set_mode(void *self, ls_module *m)
+{
+    m->evaluates = *(const bool *)self;
+}
+
+void ls_module_train(ls_module *m)
+{
+    bool evaluates = false;
+    ls_module_apply(m, set_mode, &evaluates);
+}
+
+void ls_module_eval(ls_module *m)
+{
+    bool evaluates = true;
+    ls_module_apply(m, set_mode, &evaluates);
+}
+
+bool ls_module_is_training(const ls_module *m)
+{
+    return m && !m->evaluates;
+}
+
+static void reset(void *self, ls_module *m)
+{
+    (void)self;
+    if (m->reset) m->reset(m);
+}
+
+void ls_module_reset(ls_module *m)
+{
+    if (m && ls_enter(m->ctx, "ls_module_reset")) ls_module_apply(m, reset, NULL);
+}
+
+void ls_module_on_reset(ls_module *m, void (*f)(ls_module *m))
+{
+    if (m) m->reset = f;
+}
+
+const char *ls_module_kind(const ls_module *m)
+{
+    return m ? m->kind : "";
+}
+
+void *ls_module_self(const ls_module *m)
+{
+    return m ? m->self : NULL;
+}
+
+ls_module *ls_module_member(const ls_module *m, const char *name)
+{
+    if (!m || m->ctx->failure.status) return NULL;
+    for (int64_t i = 0; i < m->count; i++)
+        if (m->member[i].module && !strcmp(m->member[i].name, name)) return m->member[i].module;
+    ls_fail(m->ctx, LS_ERR_ARG, "%s has no member \"%s\"", m->kind, name);
+    return NULL;
+}
+
 /* ---- parameters ------------------------------------------------------------------------------ */
 static int64_t count_params(const ls_module *m)
 {

@@ -1,31 +1,8 @@
-/* sequential.c -- layers one after another, named "0", "1", ... as in PyTorch; relu and tanh as
- * modules.
+/* sequential.c -- layers one after another, named "0", "1", ... as in PyTorch.
  */
 #include "nn/nn.h"
 #include <stdio.h>
 #include <string.h>
-
-static ls_tensor *forward_relu(void *self, ls_tensor *x)
-{
-    (void)self;
-    return ls_relu(x);
-}
-
-static ls_tensor *forward_tanh(void *self, ls_tensor *x)
-{
-    (void)self;
-    return ls_tanh(x);
-}
-
-ls_module *ls_relu_new(ls_ctx *ctx)
-{
-    return ls_module_new(ctx, "ReLU", forward_relu, NULL);
-}
-
-ls_module *ls_tanh_new(ls_ctx *ctx)
-{
-    return ls_module_new(ctx, "Tanh", forward_tanh, NULL);
-}
 
 static ls_tensor *forward(void *self, ls_tensor *x)
 {
@@ -38,12 +15,10 @@ static ls_tensor *forward(void *self, ls_tensor *x)
  * it. */
 static ls_module *make_layer(ls_ctx *ctx, int64_t i, const ls_layer *l, int64_t *width)
 {
-    if (!strcmp(l->kind, "relu")) return ls_relu_new(ctx);
-    if (!strcmp(l->kind, "tanh")) return ls_tanh_new(ctx);
+    if (ls_is_activation(l->kind)) return ls_activation_new(ctx, l->kind, l->number);
     if (strcmp(l->kind, "linear")) {
-        ls_fail(ctx, LS_ERR_ARG,
-                "layer %lld: \"%s\" is no kind of layer; there are linear, relu, tanh",
-                (long long)i, l->kind);
+        ls_fail(ctx, LS_ERR_ARG, "layer %lld: \"%s\" is no kind of layer; there are linear, %s",
+                (long long)i, l->kind, ls_activation_kinds().text);
         return NULL;
     }
     int64_t in = l->in ? l->in : *width;
