@@ -522,9 +522,8 @@ static void look(void *of, ls_failure *f)
     ls_h5_end(s->turn);
     if (ls_fault_fail(LS_FAULT_data_open, f)) return;
     if (open_here(s->path, s->name, &t, f)) return;
-    read_some(t, f);
-    /* Values are judged when they are asked for, with the row they are of. */
-    if (f->status == LS_ERR_DATA && strstr(f->text, "above 2^63")) f->status = LS_OK;
+    ls_failure later = { .status = LS_OK }; /* said with its row when that is asked for */
+    read_some(t, &later);
 }
 
 /* HDF5 trusts what it reads and can be made to crash, so a child is shown the file first, and this
