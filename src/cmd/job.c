@@ -219,7 +219,9 @@ static void look_at_step(ls_job *j, double now)
     (void)close(file);
     const char *at = got > 0 ? strstr(text, "\nstep ") : NULL;
     if (!at) return;
-    int64_t step = strtoll(at + 6, NULL, 10);
+    char *end;
+    int64_t step = strtoll(at + 6, &end, 10);
+    if (end == at + 6) return; /* none yet */
     if (step != j->step) j->seen_s = now;
     j->step = step;
 }
