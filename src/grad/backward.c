@@ -55,6 +55,16 @@ static void call_leaves(ls_ctx *ctx, const ls_deed *d)
     ls_tree_end(ctx, &tree);
 }
 
+/* Added to what earlier backwards have left. */
+static void keep(const ls_deed *d)
+{
+    ls_tensor *t = d->r->out;
+    if (t->has_grad && !t->grad_fresh) t->ctx->kernel->add(t->count, t->grad->data, d->g);
+    else memcpy(t->grad->data, d->g, (size_t)t->count * t->ctx->kernel->bytes);
+    t->has_grad = true;
+    t->grad_fresh = false;
+}
+
 static ls_status close_trees(ls_ctx *ctx, const ls_closing *c)
 {
     return c->count ? ctx->links->sums(ctx, c->sum, c->count) : ctx->failure.status;
@@ -81,6 +91,9 @@ static void carry_out(ls_ctx *ctx, const ls_plan *p)
         case LS_DEED_ADD:
             ctx->kernel->add(d->count, d->dx[0], d->g);
             break;
+        case LS_DEED_KEEP:
+            keep(d);
+            break;
         case LS_DEED_CLOSE:
             close_trees(ctx, &d->closing);
             break;
@@ -106,13 +119,15 @@ static void settle_params(ls_ctx *ctx, const ls_plan *p)
 }
 
 /* Whether the update that was offered can be made while trees are closed: every parameter's gradient
- * is one open tree and nothing else. */
+ * is one open tree and nothing else, and nobody waits for it. */
 static bool may_update(const ls_ctx *ctx, const ls_plan *p)
 {
     int64_t count = 0;
     if (!ctx->update || ctx->failure.status || !p) return false;
     for (const ls_pending *q = p->params; q; q = q->next_param, count++)
-        if (!q->t->grad_fresh || !q->uses || q->uses->later || q->uses->sum.rows <= 0) return false;
+        if (!q->t->grad_fresh || !q->uses || q->uses->later || q->uses->sum.rows <= 0 ||
+            q->t->hooks)
+            return false;
     return count > 0 && count == p->last.count;
 }
 
@@ -137,45 +152,95 @@ static ls_status update_params(ls_ctx *ctx, const ls_plan *p)
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
-ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g)
+static void call_hooks(ls_ctx *ctx, ls_tensor *t)
+{
+    ctx->tape->in_hooks = true;
+    for (const ls_hook *h = t->hooks, *next; h && !ctx->failure.status; h = next) {
+        next = h->next; /* a hook may remove itself */
+        h->f(h->self, t, ls_tensor_grad(t));
+    }
+    ctx->tape->in_hooks = false;
+}
+
+ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g, bool retains_graph)
 {
     const ls_plan *p = ls_plan_for(ctx, out);
     if (p) {
         memcpy(p->seed, g, (size_t)out->count * ctx->kernel->bytes);
-        for (int64_t i = 0; i < p->reached_count; i++) p->reached[i]->used = true;
+        for (int64_t i = 0; i < p->reached_count; i++) p->reached[i]->used = !retains_graph;
         carry_out(ctx, p);
     }
     if (ctx->update) ctx->update->begin_s = ls_clock_s();
     if (may_update(ctx, p)) update_params(ctx, p);
     else if (!ctx->failure.status && !close_trees(ctx, &p->last)) settle_params(ctx, p);
     ls_arena_reset(&ctx->scratch);
+    for (const ls_pending *q = p && !ctx->failure.status ? p->params : NULL; q; q = q->next_param)
+        if (q->t->hooks) call_hooks(ctx, q->t);
     return ctx->failure.status ? ls_agree(ctx) : LS_OK;
 }
 
-ls_status ls_backward(ls_ctx *ctx, ls_tensor *loss)
+/* out is a parameter itself. */
+static ls_status add_to_leaf(ls_ctx *ctx, ls_tensor *out, const void *g)
 {
-    if (!ls_enter(ctx, "ls_backward")) return ls_agree(ctx);
-    if (!ls_tensor_usable(loss, "ls_backward")) return ls_agree(ctx);
-    if (loss->is_part || loss->count != 1)
-        ls_fail(ctx, LS_ERR_SHAPE,
-                "ls_backward: the gradient starts from one element, but the loss has shape %s; "
-                "ls_mean() or ls_sum() make one",
-                ls_shape_str(loss->shape).text);
-    else if (!loss->requires_grad)
+    ls_tensor *grad = ls_tensor_grad_make(out);
+    if (!grad) return ls_agree(ctx);
+    ls_tensor_grad(out);
+    ctx->kernel->add(out->count, grad->data, g);
+    out->grad_fresh = false;
+    if (out->hooks) call_hooks(ctx, out);
+    return ctx->failure.status ? ls_agree(ctx) : LS_OK;
+}
+
+static bool may_start(ls_ctx *ctx, const ls_tensor *out)
+{
+    if (ctx->tape->in_hooks)
+        ls_fail(ctx, LS_ERR_USE, "ls_backward: a hook can't begin a backward of its own");
+    else if (!out->requires_grad)
         ls_fail(ctx, LS_ERR_USE,
                 "ls_backward: the loss does not depend on a tensor that requires gradients");
-    if (ctx->failure.status) return ls_agree(ctx);
+    return !ctx->failure.status;
+}
 
+static bool gradient_fits(ls_ctx *ctx, const ls_tensor *out, const ls_tensor *g)
+{
+    if (!ls_tensor_usable(g, "ls_backward")) return false;
+    if (!ls_shape_equal(g->shape, out->shape))
+        ls_fail(ctx, LS_ERR_SHAPE, "ls_backward: the gradient has shape %s, but the result %s",
+                ls_shape_str(g->shape).text, ls_shape_str(out->shape).text);
+    else if (g->is_part != out->is_part)
+        ls_fail(ctx, LS_ERR_SHAPE, "ls_backward: the %s is a part, but the %s is not: %s",
+                g->is_part ? "gradient" : "result", g->is_part ? "result" : "gradient",
+                g->is_part ? "ls_whole() brings its rows together"
+                           : "ls_split_rows() makes it one");
+    else if (g->dtype != out->dtype)
+        ls_fail(ctx, LS_ERR_TYPE, "ls_backward: the gradient is %s, but the result %s",
+                ls_dtype_name(g->dtype), ls_dtype_name(out->dtype));
+    return !ctx->failure.status;
+}
+
+ls_status ls_backward_with(ls_ctx *ctx, ls_tensor *out, const ls_backward_opts *o)
+{
+    const ls_tensor *gradient = o ? o->gradient : NULL;
+    bool retains_graph = o && o->retain_graph;
     union {
         float f;
         double d;
     } one;
+    if (!ls_enter(ctx, "ls_backward") || !ls_tensor_usable(out, "ls_backward"))
+        return ls_agree(ctx);
+    if (!gradient && (out->is_part || out->count != 1))
+        ls_fail(ctx, LS_ERR_SHAPE,
+                "ls_backward: the gradient starts from one element, but the loss has shape %s; "
+                "ls_mean() or ls_sum() make one",
+                ls_shape_str(out->shape).text);
+    else if (may_start(ctx, out) && gradient) gradient_fits(ctx, out, gradient);
+    if (ctx->failure.status) return ls_agree(ctx);
     ctx->kernel->fill(1, 1, &one);
-    if (loss->record) return ls_backward_from(ctx, loss, &one);
-    ls_tensor *grad = ls_tensor_grad_make(loss); /* the loss is a parameter itself */
-    if (!grad) return ls_agree(ctx);
-    ls_tensor_grad(loss);
-    ctx->kernel->add(1, grad->data, &one);
-    loss->grad_fresh = false;
-    return LS_OK;
+    const void *g = gradient ? gradient->data : &one;
+    return out->record ? ls_backward_from(ctx, out, g, retains_graph) : add_to_leaf(ctx, out, g);
+}
+
+ls_status ls_backward(ls_ctx *ctx, ls_tensor *loss)
+{
+    return ls_backward_with(ctx, loss, NULL);
 }

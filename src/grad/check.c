@@ -93,7 +93,7 @@ static bool backward_once(check *c)
         return ls_fail(ctx, LS_ERR_USE, "ls_gradcheck: no gradient flows through the result"),
                false;
     int64_t row = y->is_part ? ls_tensor_row_count(y) : 0;
-    return !ls_backward_from(ctx, y, c->weight + y->rows.from * row);
+    return !ls_backward_from(ctx, y, c->weight + y->rows.from * row, false);
 }
 
 ls_status ls_gradcheck(ls_ctx *ctx, ls_tensor *(*f)(void *self, ls_list in), void *self, ls_list in)

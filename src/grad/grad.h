@@ -5,6 +5,7 @@
  *   plan.c       what a backward does, in which memory: worked out once a record
  *   backward.c   carries it out: gradients; sums over rows through links->sums
  *   tree.c       sums over leaves as they come
+ *   leaf.c       gradients kept on request; hooks
  *   check.c      finite differences
  */
 #pragma once
@@ -47,6 +48,7 @@ typedef struct ls_tape {
     ls_record *last, *last_of_life; /* newest on the tape; newest made before the first step */
     uint64_t   step, visits;
     bool       anew;     /* for tests: no step repeats the one before */
+    bool       in_hooks; /* of a backward */
     ls_record  root, *at; /* of the tree; where this step stands */
     int64_t    made, deepest; /* records in use; the longest step */
     bool       stale;    /* memory lies idle: the next step begins a new tree */
@@ -83,9 +85,8 @@ void ls_tape_add(ls_ctx *ctx, ls_record *r);
 /* A result that the caller computes itself from one input, on the tape like any other: op's
  * backward() is called with it. out NULL gives NULL. */
 ls_tensor *ls_tape_result(const ls_op *op, ls_tensor *in, ls_tensor *out);
-/* ls_backward() from a result of any shape with its gradient: rows held here, in the context's
- * type. */
-ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g);
+/* ls_backward_with() of a result, without its checks; g: rows held here, in the context's type. */
+ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g, bool retains_graph);
 
 /* A sum over leaves as they come, in the fixed tree: at most 64 levels of n elements. */
 typedef struct ls_tree_sum { void *level[64]; int height; int64_t count, added; } ls_tree_sum;

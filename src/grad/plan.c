@@ -307,6 +307,12 @@ static void plan_record(planner *p, ls_record *r)
     void *g = q ? gathered(p, q) : NULL;
     r->out->pending = NULL;
     if (!g) return;
+    if (r->out->retains_grad) {
+        ls_deed *d = add_deed(p, LS_DEED_KEEP);
+        if (!d) return;
+        d->r = r;
+        d->g = g;
+    }
     bool in_place = plan_parts(p, r, g);
     if (p->ctx->failure.status) return;
     in_place = plan_wholes(p, r, g) || in_place;
@@ -342,6 +348,7 @@ static void plan_all(planner *p, ls_tensor *out, int64_t count)
     ls_record *r = out->record;
     uint64_t visit = p->ctx->tape->visits;
     plan->reached = note(p, (size_t)count * sizeof *plan->reached);
+    plan->keeps = note(p, (size_t)count * sizeof *plan->keeps);
     plan->seed = take(p, bytes_of(out));
     ls_pending *q = pending_of(p, out);
     if (q && out->is_part) q->rows = plan->seed;
@@ -351,6 +358,7 @@ static void plan_all(planner *p, ls_tensor *out, int64_t count)
     }
     for (; r && plan->reached_count < count && !p->ctx->failure.status; r = r->before)
         if (r->visit == visit) {
+            plan->keeps[plan->reached_count] = r->out->retains_grad;
             plan->reached[plan->reached_count++] = r;
             plan_record(p, r);
         }
@@ -379,11 +387,13 @@ static bool still_holds(const ls_ctx *ctx, const ls_plan *p)
 {
     if (p->from != ctx->scratch.at || p->to > ctx->scratch.end || p->number != ctx->scratch.number)
         return false;
-    for (const ls_pending *q = p->params; q; q = q->next_param)
-        if (!q->t->has_grad || q->t->grad_fresh != q->fresh || q->t->grad->data != q->grad)
-            return false;
     for (int64_t i = 0; i < p->reached_count; i++)
-        if (p->reached[i]->used) return false;
+        if (p->reached[i]->used || p->reached[i]->out->retains_grad != p->keeps[i]) return false;
+    for (const ls_pending *q = p->params; q;
+         q = q->next_param) /* none yet: made as for a new plan */
+        if (!ls_tensor_grad_make(q->t) || q->t->grad_fresh != q->fresh ||
+            q->t->grad->data != q->grad)
+            return false;
     return true;
 }
 
@@ -407,8 +417,9 @@ ls_plan *ls_plan_for(ls_ctx *ctx, ls_tensor *out)
     int64_t reached = reach(ctx, last);
     if (reached < 0) {
         ls_fail(ctx, LS_ERR_USE,
-                "ls_backward: trying to backward through the graph a second time; compute "
-                "the loss anew in each step");
+                "ls_backward: trying to backward through the graph a second time, whose values are "
+                "given up after the first: compute the loss anew in each step, or set retain_graph "
+                "in ls_backward_with()");
         return NULL;
     }
     planner p = { .ctx = ctx, .plan = new_plan(ctx) };

@@ -38,6 +38,7 @@ typedef enum ls_deed_kind {
     LS_DEED_ROWS,   /* for these */
     LS_DEED_LEAVES, /* for each of these leaves, added in a tree */
     LS_DEED_ADD,    /* dx[0] += g */
+    LS_DEED_KEEP,   /* r's result gets its gradient g */
     LS_DEED_CLOSE
 } ls_deed_kind;
 
@@ -63,6 +64,7 @@ typedef struct ls_plan {
     ls_record      *of;    /* NULL: the plan is free */
     ls_arena        book;  /* what it is written in */
     ls_record     **reached; /* the records it goes through */
+    bool           *keeps;   /* of each: whether its result's gradient is asked for */
     int64_t         reached_count;
     void           *seed;  /* where the gradient of the result goes */
     ls_deed        *first;

@@ -139,6 +139,7 @@ static inline ls_record *go_to(ls_ctx *ctx, ls_record *r)
     if (r->recorded) tape->last = r;
     r->used = false;
     r->result.step = ctx->step;
+    r->result.has_grad = r->result.retains_grad = false;
     r->node.stores = 0;
     r->node.leaf_rows = 0;
     for (int i = 0; i < r->n_in; i++)

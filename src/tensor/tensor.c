@@ -58,6 +58,10 @@ static void end_tensor(void *self)
 {
     ls_tensor *t = self;
     if (t->grad) end_tensor(t->grad);
+    for (ls_hook *h = t->hooks, *next; h; h = next) {
+        next = h->next;
+        ls_memory_free(h);
+    }
     if (t->owns_data) ls_memory_free(t->data);
     ls_memory_free(t);
 }

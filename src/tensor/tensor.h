@@ -48,10 +48,14 @@ struct ls_tensor {
     bool      has_grad;         /* a backward has reached it */
     bool      grad_fresh;       /* zeroed since: the next gradient is stored, not added */
     ls_tensor *grad;            /* whole; or NULL. Read it through ls_tensor_grad() */
+    bool      retains_grad;     /* of a result: backward leaves its gradient in grad */
+    struct ls_hook *hooks;      /* called once a backward has added to grad */
     struct ls_record *record;   /* the operation that made it, or NULL */
     const char       *grad_name; /* of that operation, as PyTorch prints it; or NULL */
     void             *pending;  /* grad/backward.c: what is being added up */
 };
+
+typedef struct ls_hook { struct ls_hook *next; ls_hook_fn *f; void *self; } ls_hook;
 
 /* A tensor of the given shape, values undefined. A part's rows are this rank's. step: in the step's
  * arena where a step is open. NULL, with the context failed, without memory. */

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <criterion/parameterized.h>
+#include <math.h>
 #include <string.h>
 
 #define FAILS(ctx, status, fragment)                                                               \
@@ -101,7 +102,9 @@ Test(grad, second_backward)
     ls_tensor *loss = ls_pow(parameter(ctx, 3), 2);
     ls_backward(ctx, loss);
     ls_backward(ctx, loss);
-    FAILS(ctx, LS_ERR_USE, "trying to backward through the graph a second time");
+    FAILS(ctx, LS_ERR_USE,
+          "trying to backward through the graph a second time, whose values are given up after the "
+          "first: compute the loss anew in each step, or set retain_graph");
 }
 
 Test(grad, vector_loss)
@@ -393,6 +396,60 @@ static void many_ways(program *p, int step)
     ls_backward(p->ctx, ls_sum(h));
 }
 
+/* Asked for in some steps, on wholes and parts, also of a loss that is walked twice. */
+static void kept_gradients(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    ls_tensor *h = ls_mul(p->w, p->v), *rows = ls_mul(ls_split_rows(p->x), h);
+    if (step % 2) ls_retain_grad(h);
+    ls_tensor *t = ls_tanh(rows);
+    if (step % 3) ls_retain_grad(rows);
+    if (step % 5 == 2) ls_retain_grad(t);
+    ls_tensor *loss = ls_mean(t);
+    ls_backward_with(p->ctx, loss, &(ls_backward_opts){ .retain_graph = step % 4 > 1 });
+    if (step % 4 == 3) ls_backward(p->ctx, loss);
+    cr_assert(eq(int, ls_grad(h) != NULL, step % 2 != 0));
+    cr_assert(eq(int, ls_grad(t) != NULL, step % 5 == 2));
+    see(p, ls_grad(h));
+    see(p, ls_grad(rows));
+    see(p, ls_grad(t));
+}
+
+static void no_gradients(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    if (step % 3 == 0) ls_zero_grad_to_none(LS_LIST(p->w, p->v));
+    if (step % 3 == 1) ls_zero_grad(LS_LIST(p->w));
+    ls_backward(p->ctx, ls_sum(step % 2 ? ls_mul(p->w, p->v) : ls_mul(p->w, p->w)));
+}
+
+static void given_gradients(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    ls_tensor *g = ls_mul_scalar(p->y, step), *h = ls_mul(p->x, p->w);
+    if (step % 2) g = ls_split_rows(g), h = ls_tanh(ls_split_rows(h));
+    ls_backward_with(p->ctx, h, &(ls_backward_opts){ .gradient = g });
+}
+
+/* A hook that computes, in every other step. */
+static void scale_by_sum(void *self, ls_tensor *param, ls_tensor *grad)
+{
+    program *p = self;
+    (void)param;
+    ls_mul_scalar_(grad, 1 / (1 + fabs(ls_item(ls_sum(ls_mul(grad, p->w))))));
+    see(p, ls_mean(ls_mul(ls_split_rows(p->x), grad)));
+}
+
+static void hooked(program *p, int step)
+{
+    ls_step_begin(p->ctx);
+    if (step % 4 == 1) ls_register_hook(p->v, scale_by_sum, p);
+    if (step % 4 == 3) ls_remove_hook(p->v, scale_by_sum, p);
+    ls_backward(p->ctx, ls_sum(ls_mul(ls_mul(p->w, p->v), p->v)));
+    see(p, ls_grad(p->v));
+    ls_zero_grad(LS_LIST(p->w, p->v));
+}
+
 static program begin(bool anew)
 {
     ls_ctx *ctx = ls_start(&(ls_opts){ .seed = 3, .leaf_rows = 3 });
@@ -429,7 +486,9 @@ static const struct {
     PROGRAM(arguments),        PROGRAM(parameters_come),
     PROGRAM(parts_and_wholes), PROGRAM(ended_results),
     PROGRAM(other_memory),     PROGRAM(used_up),
-    PROGRAM(many_ways),
+    PROGRAM(many_ways),        PROGRAM(kept_gradients),
+    PROGRAM(no_gradients),     PROGRAM(given_gradients),
+    PROGRAM(hooked),
 };
 enum { PROGRAMS = sizeof programs / sizeof *programs };
 
