@@ -79,6 +79,7 @@ ls_optim *ls_optim_make(ls_ctx *ctx, const ls_optim_kind *kind, ls_list params, 
     o->kind = kind;
     o->params = (ls_list){ params.count, at };
     o->slots = slots;
+    o->bad = -1;
     if (!at || ls_slab_join(ctx, o->params) || !make_state(o)) {
         end_optim(o);
         return NULL;
@@ -98,12 +99,27 @@ void ls_optim_zero_grad(ls_optim *o)
 }
 
 /* ---- updates ------------------------------------------------------------------------------- */
+/* In chunks that stay in the nearest cache while the new values are looked at. */
+static void update(ls_optim *o, int64_t i, ls_range e, const char *grad)
+{
+    enum { CHUNK = 2048 };
+    const ls_kernel *k = o->ctx->kernel;
+    for (ls_range now = { e.from, 0 }; now.from < e.to; now.from = now.to) {
+        now.to = e.to - now.from < CHUNK ? e.to : now.from + CHUNK;
+        o->kind->update(o, i, now, grad + (size_t)(now.from - e.from) * k->bytes);
+        if (o->bad >= 0) continue;
+        const char *values = o->params.at[i]->data;
+        const int64_t bad = k->first_bad(now.to - now.from, values + (size_t)now.from * k->bytes);
+        if (bad >= 0) o->bad = i, o->bad_element = now.from + bad;
+    }
+}
+
 static void update_all(ls_optim *o)
 {
     for (int64_t i = 0; i < o->params.count; i++) {
         ls_tensor *p = o->params.at[i];
         if (!p->has_grad) continue;
-        o->kind->update(o, i, (ls_range){ 0, p->count }, ls_tensor_grad(p)->data);
+        update(o, i, (ls_range){ 0, p->count }, ls_tensor_grad(p)->data);
         o->began[i] = o->slots > 0;
     }
 }
@@ -128,7 +144,7 @@ static void update_slice(void *of, ls_tensor *param, ls_range e, const void *gra
     ls_optim *o = of;
     for (int64_t seen = 0; seen < o->params.count; seen++) {
         if (o->params.at[o->latest] == param) {
-            o->kind->update(o, o->latest, e, grad);
+            update(o, o->latest, e, grad);
             return;
         }
         o->latest = (o->latest + 1) % o->params.count;
@@ -146,6 +162,7 @@ static bool is_common(const ls_optim *o)
 
 ls_update ls_optim_begin(ls_optim *o)
 {
+    o->bad = -1;
     return (ls_update){ .slice = update_slice, .of = o, .common = is_common(o) };
 }
 

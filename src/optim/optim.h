@@ -26,6 +26,7 @@ struct ls_optim {
     void               **state;  /* [param][slot]: values like the parameter's */
     bool                *began;  /* [param]: its state holds something */
     int64_t              latest; /* parameter that was updated last */
+    int64_t              bad, bad_element; /* the first that an update has made not finite, or -1; here */
     ls_sgd_opts          sgd;
 };
 

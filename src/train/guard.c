@@ -99,7 +99,17 @@ static void refuse_parameter(ls_ctx *ctx, const ls_run *run, int64_t i, int64_t 
             ls_element(t, element));
 }
 
-/* A gradient that is not finite makes its parameter so: the values are looked at, after the update. */
+/* A gradient that is not finite makes its parameter so: the update looks at what it writes, each element
+ * on one rank at least. */
+static ls_status check_update(ls_ctx *ctx, const ls_run *run)
+{
+    const ls_optim *o = run->optim;
+    ls_list p = ls_parameters(run->model);
+    for (int64_t i = 0; o->bad >= 0 && i < p.count; i++)
+        if (p.at[i] == o->params.at[o->bad]) refuse_parameter(ctx, run, i, o->bad_element);
+    return ctx->failure.status;
+}
+
 static ls_status check_parameters(ls_ctx *ctx, const ls_run *run)
 {
     ls_list p = ls_parameters(run->model);
@@ -225,9 +235,12 @@ ls_status ls_guard_step(ls_guard *g, ls_ctx *ctx, const ls_phases *phases)
     g->last_s = now;
     if (step_s > g->longest_s) g->longest_s = step_s;
     if (ls_fault(LS_FAULT_flip)) flip(g->run, ls_steps_done(g->run));
-    if (ls_fault(LS_FAULT_parameter)) memset(ls_parameters(g->run->model).at[0]->data, 0xff, 4);
+    if (ls_fault(LS_FAULT_parameter)) {
+        memset(ls_parameters(g->run->model).at[0]->data, 0xff, 4);
+        check_parameters(ctx, g->run);
+    }
     if (ls_fault(LS_FAULT_step)) ls_fail(ctx, LS_ERR_USE, "fault point step");
-    if (check_parameters(ctx, g->run)) return ctx->failure.status;
+    if (check_update(ctx, g->run)) return ctx->failure.status;
     if (ls_comm_is_alone(ctx)) {
         g->stops = wants_to_stop(g, now);
         return LS_OK;
