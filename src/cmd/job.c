@@ -180,7 +180,7 @@ static void take_line(ls_job *j, const char *line)
     } else if (j->in_frame) {
         snprintf(j->frame + used, sizeof j->frame - used, "%s", line);
     } else if (!strncmp(line, "lockstep: stopped after step", 28)) {
-        snprintf(j->stopped, sizeof j->stopped, "%s", line + 10);
+        snprintf(j->stopped, sizeof j->stopped, "%.*s", (int)sizeof j->stopped - 1, line + 10);
         j->stopped[strcspn(j->stopped, "\n")] = '\0';
     } else if (strncmp(line, "mpirun: Forwarding signal", 25) != 0) {
         fputs(line, stderr);

@@ -45,7 +45,10 @@ static bool walk(ls_image *m, const char *group, look_fn *look, void *of, ls_fai
         ls_dtype type;
         ls_shape shape;
         ls_failure is_group = { 0 };
-        snprintf(path, sizeof path, "%s/%s", group, name[i]);
+        if (snprintf(path, sizeof path, "%s/%s", group, name[i]) >= (int)sizeof path) {
+            ls_failure_set(f, LS_ERR_DATA, "%s: names are too long", group);
+            return false;
+        }
         bool goes_on = ls_image_get_shape(m, path, &type, &shape, &is_group)
                            ? walk(m, path, look, of, f)
                            : look(of, m, path, f);

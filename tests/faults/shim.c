@@ -23,9 +23,15 @@ enum { MOST_FILES = 4096 };
 static char watched[MOST_FILES];
 static long calls;
 
-static void *next(const char *name)
+/* The library's own function. C has no cast from the one kind of pointer to the other. */
+typedef void function(void);
+static function *next(const char *name)
 {
-    return dlsym(RTLD_NEXT, name);
+    union {
+        void *object;
+        function *call;
+    } found = { dlsym(RTLD_NEXT, name) };
+    return found.call;
 }
 
 static int is_ours(const char *path)
