@@ -4,7 +4,6 @@
 #include "spawn.h"
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,7 @@ static void check_ok(spawned *s, int np, const char *job)
 typedef struct ranks_job {
     int np, number, lines; /* lines: on stderr, or -1: any */
     char job[12];
-    bool by_messages; /* not through the memory of the node */
+    int by_messages; /* not through the memory of the node */
 } ranks_job;
 
 static const int rank_counts[] = { 1, 2, 3, 4, 5, 8 };
@@ -50,15 +49,15 @@ ParameterizedTestParameters(comm, job)
             all[count++].lines *= rank_counts[i]; /* one failure a call and rank */
         }
     static const ranks_job more[] = {
-        { 1, 0, 0, "plans" },     { 3, 0, 0, "plans" },    { 2, 0, 46, "differ" },
-        { 3, 0, 46, "differ" },   { 8, 0, 46, "differ" },  { 2, 500, -1, "stress" },
-        { 4, 200, -1, "stress" }, { 3, 300, -1, "chaos" },
+        { 1, 0, 0, "plans", 0 },     { 3, 0, 0, "plans", 0 },    { 2, 0, 46, "differ", 0 },
+        { 3, 0, 46, "differ", 0 },   { 8, 0, 46, "differ", 0 },  { 2, 500, -1, "stress", 0 },
+        { 4, 200, -1, "stress", 0 }, { 3, 300, -1, "chaos", 0 },
     };
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) all[count++] = more[i];
     for (size_t i = 0, both = count; i < both; i++) {
         if (all[i].np == 1 || all[i].np == 4) continue;
         all[count] = all[i];
-        all[count++].by_messages = true;
+        all[count++].by_messages = 1;
     }
     return cr_make_param_array(ranks_job, all, count);
 }
