@@ -7,6 +7,7 @@
  * done by half, another call whole, then the process is killed), eio, nospace, full (no space from then on), short (a
  * write is done by half, and says so) or count (nothing happens; the number of calls goes to LS_SHIM_OUT).
  */
+#undef _FILE_OFFSET_BITS /* both names of a call are defined here */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
