@@ -35,9 +35,32 @@ typedef struct ls_dataset_def {
     int (*item)(void *self, int64_t i, void *x, void *y);
 } ls_dataset_def;
 LS_API ls_dataset *ls_dataset_new(ls_ctx *ctx, const ls_dataset_def *def);
+
+/* ---- datasets made of datasets, which must live as long --------------------------------------- */
+/* A stream of random numbers beside the context's: torch.Generator().manual_seed(seed). */
+typedef struct ls_generator ls_generator;
+LS_API ls_generator *ls_generator_new(ls_ctx *ctx, uint64_t seed);
+LS_API void        ls_generator_skip(ls_generator *g, int64_t words); /* of 32 bits, in its stream */
+LS_API void        ls_generator_free(ls_generator *g);
+/* Row i is row rows[i] of d. Errors  ARG: no such row */
+LS_API ls_dataset *ls_subset_dataset(ls_ctx *ctx, ls_dataset *d, int64_t count, const int64_t *rows);
+/* The rows of all, one dataset after another. Errors  SHAPE: rows are not alike; ARG: nor is x_scale */
+LS_API ls_dataset *ls_concat_dataset(ls_ctx *ctx, int64_t count, ls_dataset *const *datasets);
+/* Subsets of the lengths given, of rows in random order: drawn from g, or NULL: from the context.
+ *
+ *   out   [count]   the subsets
+ *
+ * Errors  ARG: a length below 1, or the sum of them is not d's rows
+ * Calls   local
+ * Source  torch.utils.data.random_split */
+LS_API ls_status   ls_random_split(ls_ctx *ctx, ls_dataset *d, int64_t count, const int64_t *lengths,
+                                   ls_generator *g, ls_dataset **out);
+
 LS_API int64_t     ls_dataset_rows(const ls_dataset *d);
 LS_API ls_row      ls_dataset_x(const ls_dataset *d); /* one row of x, as read */
 LS_API ls_row      ls_dataset_y(const ls_dataset *d);
+/* Row i as it is handed out, whole on every rank: x, y = dataset[i]. They live like results. */
+LS_API bool        ls_dataset_item(ls_dataset *d, int64_t i, ls_tensor **x, ls_tensor **y);
 /* From now on x is read as (x - mean) / deviation, feature by feature: over all rows of d, or,
  * where as is given, with the figures of that dataset, which has been normalised. A feature that
  * never changes has deviation 1; the deviation divides by the number of rows.
@@ -47,7 +70,12 @@ LS_API void        ls_dataset_free(ls_dataset *d);
 
 /* ---- loaders: batches of a dataset ----------------------------------------------------------- */
 typedef struct ls_loader ls_loader;
-typedef struct ls_loader_opts { int64_t batch_size; bool shuffle, drop_last; } ls_loader_opts; /* global */
+typedef struct ls_loader_opts {
+    int64_t       batch_size; /* global */
+    bool          shuffle, drop_last;
+    ls_generator *generator;  /* orders are drawn from it; NULL: from the context. A run goes on with the same
+                               * orders where no other draws from it. */
+} ls_loader_opts;
 LS_API ls_loader *ls_loader_new(ls_ctx *ctx, ls_dataset *d, const ls_loader_opts *o);
 /* Begins a step with the next batch: x and y are parts. False at the end of the epoch, and after an
  * error, on all ranks together; the next call begins the next epoch. A row that cannot be read

@@ -4,6 +4,7 @@
  *   dataset.c    what all kinds share, reading rows     prefetch.c   the reading thread
  *   h5.c         HDF5 files                             write.c      writing dataset files
  *   memory.c     tensors, and callbacks of one's own    paths.c      lists of files, and patterns
+ *   combine.c    subsets, one after another, splits     generator.c  random numbers beside the context's
  *
  * What only these files share is in dataset.h.
  */

@@ -50,7 +50,9 @@ void ls_dataset_free(ls_dataset *d)
     if (!d) return;
     if (d->loaders > 0) {
         ls_fail(d->ctx, LS_ERR_USE,
-                "ls_dataset_free: a loader reads from %s: ls_loader_free() first", d->name);
+                "ls_dataset_free: a loader, or a dataset made of it, reads from %s: "
+                "ls_loader_free() first",
+                d->name);
         return;
     }
     ls_disown(d->ctx, &d->owned);

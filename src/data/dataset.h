@@ -24,7 +24,7 @@ struct ls_dataset {
     size_t   x_bytes, y_bytes; /* of one row */
     int64_t  features;         /* numbers in a row of x */
     double   x_scale;
-    int64_t  loaders;          /* that read from it */
+    int64_t  loaders;          /* and datasets, that read from it */
 
     pthread_mutex_t turn; /* reading, and what follows */
     double  *mean, *deviation; /* or NULL */
@@ -46,6 +46,18 @@ ls_shape_text ls_row_str(ls_row r); /* "float32 [784]" */
  * text is just that file. */
 ls_status ls_paths_find(const char *text, char **list, size_t *bytes, ls_failure *f);
 
+/* ---- generators ------------------------------------------------------------------------------ */
+struct ls_generator {
+    ls_owned  owned;
+    ls_ctx   *ctx;
+    uint64_t  seed;
+    int64_t   position; /* words drawn since */
+    int64_t   loaders;  /* that draw from it */
+    ls_random random;
+};
+void ls_generator_set_position(ls_generator *g, int64_t position);
+void ls_generator_permutation(ls_generator *g, int64_t count, int64_t *out); /* torch.randperm(count, generator=g) */
+
 /* ---- the epoch's order ----------------------------------------------------------------------- */
 typedef struct ls_order {
     int64_t  rows;
@@ -55,6 +67,11 @@ typedef struct ls_order {
  * place where o is shuffled. */
 uint64_t ls_order_draw(ls_order *o, ls_random *r);
 void     ls_order_set(ls_order *o, uint64_t seed);
+/* The same from a generator, whose permutation is the order itself; what is drawn at the epoch's end; and
+ * words in all. */
+void     ls_order_draw_from(ls_order *o, ls_generator *g);
+void     ls_order_end_from(const ls_order *o, ls_generator *g);
+int64_t  ls_order_words(const ls_order *o);
 void     ls_order_rows(const ls_order *o, int64_t first, int64_t count, int64_t *rows);
 
 /* ---- the reading thread ---------------------------------------------------------------------- */

@@ -49,6 +49,7 @@ struct ls_loader {
     int64_t steps;  /* in an epoch */
     int64_t epoch, step, last; /* step: that comes next; last: handed out */
     uint64_t seed;
+    int64_t from; /* position of the generator at the beginning of epoch 0 */
     window window[2], all;
     int64_t most;    /* batches in a window */
     window *reading; /* given to the reading thread, until it is waited for */
@@ -68,6 +69,7 @@ static void end_loader(void *self)
     ls_loader *l = self;
     ls_reader_end(&l->reader);
     l->d->loaders--;
+    if (l->opts.generator) l->opts.generator->loaders--;
     for (int i = 0; i < 2; i++) end_window(&l->window[i]);
     end_window(&l->all);
     ls_memory_free(l->order.row);
@@ -151,6 +153,10 @@ ls_loader *ls_loader_new(ls_ctx *ctx, ls_dataset *d, const ls_loader_opts *o)
     l->opts = *o;
     l->order.rows = d->rows;
     d->loaders++;
+    if (o->generator) {
+        o->generator->loaders++;
+        l->from = o->generator->position;
+    }
     if (fill_loader(l)) {
         ls_own(ctx, &l->owned, end_loader);
         return l;
@@ -277,7 +283,8 @@ static void hand_out(ls_ctx *ctx, window *w, int64_t step, ls_tensor **x, ls_ten
 /* ---- walking --------------------------------------------------------------------------------- */
 static void begin_epoch(ls_loader *l)
 {
-    l->seed = ls_order_draw(&l->order, &l->ctx->random);
+    if (l->opts.generator) ls_order_draw_from(&l->order, l->opts.generator);
+    else l->seed = ls_order_draw(&l->order, &l->ctx->random);
     if (l->opts.shuffle || !l->d->kind->stays) l->number++;
 }
 
@@ -288,6 +295,7 @@ bool ls_next(ls_loader *l, ls_tensor **x, ls_tensor **y)
     ls_ctx *ctx = l->ctx;
     if (l->step == l->steps) {
         ls_enter(ctx, "ls_next");
+        if (l->opts.generator) ls_order_end_from(&l->order, l->opts.generator);
         l->epoch++;
         l->step = 0;
         return false;
@@ -345,7 +353,10 @@ ls_status ls_loader_set_state(ls_loader *l, ls_loader_state s)
     l->last = s.step - 1;
     l->seed = s.seed;
     l->number++;
-    if (s.step > 0) ls_order_set(&l->order, s.seed);
+    if (l->opts.generator) {
+        ls_generator_set_position(l->opts.generator, l->from + s.epoch * ls_order_words(&l->order));
+        if (s.step > 0) ls_order_draw_from(&l->order, l->opts.generator);
+    } else if (s.step > 0) ls_order_set(&l->order, s.seed);
     return LS_OK;
 }
 

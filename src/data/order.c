@@ -5,6 +5,9 @@
  * takes two or four words of the context's stream whatever the rows are, and the seed alone
  * rebuilds the order of a run that goes on in the middle of an epoch.
  *
+ * With a generator both come from it, and its permutation is the order. At the end of the epoch the
+ * sampler draws one more permutation, of which it takes nothing.
+ *
  * Called by the loader, on the main thread. Source: torch.utils.data.RandomSampler, PyTorch 1.13.
  */
 #include "data/dataset.h"
@@ -32,4 +35,20 @@ void ls_order_rows(const ls_order *o, int64_t first, int64_t count, int64_t *row
     if (o->row && count > 0) memcpy(rows, o->row + first, (size_t)count * sizeof *rows);
     else
         for (int64_t i = 0; i < count; i++) rows[i] = first + i;
+}
+
+void ls_order_draw_from(ls_order *o, ls_generator *g)
+{
+    ls_generator_skip(g, 2);
+    if (o->row) ls_generator_permutation(g, o->rows, o->row);
+}
+
+void ls_order_end_from(const ls_order *o, ls_generator *g)
+{
+    if (o->row) ls_generator_skip(g, o->rows - 1);
+}
+
+int64_t ls_order_words(const ls_order *o)
+{
+    return 2 + (o->row ? 2 * (o->rows - 1) : 0);
 }

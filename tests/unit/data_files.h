@@ -118,7 +118,7 @@ Test(files, batches_that_stay_are_read_once)
     }
     cr_expect_eq(ls_error(ctx), LS_OK);
     ls_dataset *again = ls_h5_dataset(ctx, "b.h5", NULL);
-    ls_loader *shuffled = ls_loader_new(ctx, again, &(ls_loader_opts){ 5, true, false });
+    ls_loader *shuffled = ls_loader_new(ctx, again, &(ls_loader_opts){ 5, true, false, NULL });
     cr_assert(truncate("b.h5", 0) == 0);
     cr_assert(ls_next(shuffled, &x, &y));
     cr_expect_null(x);

@@ -122,7 +122,8 @@ Test(loader, shuffles_as_pytorch)
     recorder r;
     ls_ctx *ctx = begin();
     ls_random_seed(&ctx->random, 9);
-    ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, 11), &(ls_loader_opts){ 4, true, false });
+    ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, 11),
+                                 &(ls_loader_opts){ 4, true, false, NULL });
     ls_tensor *x, *y;
     cr_assert_eq(ls_loader_steps(l), 3);
     for (int e = 0; e < 3; e++) {
@@ -170,7 +171,7 @@ static void walk_epoch(const plan *p, int rank, const int64_t *order, int *asked
     ls_ctx *ctx = begin_at(rank, p->ranks, p->leaf_rows, LS_FLOAT32);
     ls_random_seed(&ctx->random, 3);
     ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, p->rows),
-                                 &(ls_loader_opts){ p->batch, p->shuffle, p->drop_last });
+                                 &(ls_loader_opts){ p->batch, p->shuffle, p->drop_last, NULL });
     ls_tensor *x, *y;
     int64_t first = 0, own = 0;
     cr_assert_not_null(l, "%s", ctx->failure.text);
@@ -288,7 +289,7 @@ Test(loader, refuses)
     ls_ctx *ctx = begin();
     ls_dataset *d = recorded(ctx, &r, 5);
     ls_tensor *x, *y;
-    cr_expect_null(ls_loader_new(ctx, d, &(ls_loader_opts){ 0 }));
+    cr_expect_null(ls_loader_new(ctx, d, &(ls_loader_opts){ .batch_size = 0 }));
     expect_failure(ctx, LS_ERR_ARG, "batch_size is 0");
     cr_expect_not(ls_next(NULL, &x, &y));
     cr_expect_null(x);
@@ -297,7 +298,7 @@ Test(loader, refuses)
 
     ctx = begin();
     d = recorded(ctx, &r, 5);
-    cr_expect_null(ls_loader_new(ctx, d, &(ls_loader_opts){ 6, false, true }));
+    cr_expect_null(ls_loader_new(ctx, d, &(ls_loader_opts){ 6, false, true, NULL }));
     expect_failure(ctx, LS_ERR_ARG, "leave nothing of 5 rows");
     end(ctx);
 
@@ -347,8 +348,8 @@ Test(loader, two_loaders_take_turns)
     ls_ctx *ctx = begin();
     ls_dataset *d = recorded(ctx, &r, 200);
     r.is_slow = true;
-    ls_loader *a = ls_loader_new(ctx, d, &(ls_loader_opts){ 3, true, false });
-    ls_loader *b = ls_loader_new(ctx, d, &(ls_loader_opts){ 7, true, false });
+    ls_loader *a = ls_loader_new(ctx, d, &(ls_loader_opts){ 3, true, false, NULL });
+    ls_loader *b = ls_loader_new(ctx, d, &(ls_loader_opts){ 7, true, false, NULL });
     ls_tensor *x, *y, *all;
     for (int i = 0; i < 100; i++) {
         if (ls_next(a, &x, &y)) cr_assert_eq(((float *)x->data)[0], (float)label(y, 0));
@@ -369,7 +370,8 @@ Test(loader, steps_allocate_nothing_and_all_is_freed)
     size_t live = ls_memory_live();
     recorder r;
     ls_ctx *ctx = begin_at(1, 3, 4, LS_FLOAT32);
-    ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, 100), &(ls_loader_opts){ 16, true, false });
+    ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, 100),
+                                 &(ls_loader_opts){ 16, true, false, NULL });
     ls_tensor *x, *y;
     cr_assert(ls_next(l, &x, &y));
     cr_assert(ls_loader_all(l, &x, &y));
@@ -399,7 +401,8 @@ Test(loader, reads_where_no_thread_can_be_made)
     pthread_t none;
     cr_assert_neq(pthread_create(&none, NULL, no_task, NULL), 0);
     ls_ctx *ctx = begin();
-    ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, 50), &(ls_loader_opts){ 7, true, false });
+    ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, 50),
+                                 &(ls_loader_opts){ 7, true, false, NULL });
     ls_tensor *x, *y;
     int64_t seen = 0;
     for (; ls_next(l, &x, &y); seen += ls_dim(x, 0)) cr_assert(x && y);
@@ -427,7 +430,7 @@ Test(loader, goes_on_from_any_step)
             int64_t want[200], got[200], wanted, count;
             recorder r, r2;
             ls_ctx *ctx = begin(), *ctx2 = begin();
-            ls_loader_opts o = { 4, shuffle, false };
+            ls_loader_opts o = { 4, shuffle, false, NULL };
             ls_random_seed(&ctx->random, 20);
             ls_random_seed(&ctx2->random, 21);
             ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, 18), &o);
@@ -456,7 +459,7 @@ Test(loader, all_rows_draw_nothing)
     for (int rank = 0; rank < 3; rank++) {
         recorder r;
         ls_ctx *ctx = begin_at(rank, 3, 4, LS_FLOAT32);
-        ls_loader_opts o = { 8, true, false };
+        ls_loader_opts o = { 8, true, false, NULL };
         ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, 30), &o);
         ls_tensor *x, *y;
         ls_random_seed(&ctx->random, 5);
