@@ -29,7 +29,7 @@ static int ascending(const void *a, const void *b)
 static void run(ls_ctx *ctx, ls_dataset *d, int64_t batch_size, bool shuffle, int epochs)
 {
     static double wall[MOST_EPOCHS], cpu[MOST_EPOCHS];
-    ls_loader *l = ls_loader_new(ctx, d, &(ls_loader_opts){ batch_size, shuffle, false });
+    ls_loader *l = ls_loader_new(ctx, d, &(ls_loader_opts){ batch_size, shuffle, false, NULL });
     ls_tensor *x, *y;
     for (int e = 0; e < epochs; e++) {
         wall[e] = -seconds(CLOCK_MONOTONIC);

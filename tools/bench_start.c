@@ -22,7 +22,7 @@ int main(int argc, char **argv)
     ls_ctx *ctx = ls_start_on(MPI_COMM_WORLD, &(ls_opts){ .seed = 1 });
     ls_dataset *d = ls_h5_dataset(ctx, argv[1], &(ls_h5_opts){ .x_scale = 255 });
     ls_loader *data = ls_loader_new(
-        ctx, d, &(ls_loader_opts){ argc > 2 ? atoll(argv[2]) : 256, true, false });
+        ctx, d, &(ls_loader_opts){ argc > 2 ? atoll(argv[2]) : 256, true, false, NULL });
     ls_module *model = ls_sequential(ctx, LS_LINEAR(784, 512), LS_RELU, LS_LINEAR(512, 512),
                                      LS_RELU, LS_LINEAR(512, 10));
     ls_optim *optim = ls_sgd_new(ctx, ls_parameters(model),
