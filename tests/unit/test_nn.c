@@ -232,7 +232,8 @@ Test(nn, draws_anew)
     for (int again = 0; again < 2; again++) {
         for (int i = 0; i < 4; i++) {
             ls_tensor *p = ls_parameters(a).at[i], *q = ls_parameters(b).at[i];
-            for (int64_t k = 0; k < p->count; k++) cr_assert(eq(int, ls_at(p, k) == ls_at(q, k), again));
+            for (int64_t k = 0; k < p->count; k++)
+                cr_assert(eq(int, ls_at(p, k) == ls_at(q, k), again));
         }
         ls_manual_seed(ctx, 5);
         ls_module_reset(b);
