@@ -39,11 +39,15 @@ LS_API int ls_exit_code(ls_status status); /* 0 for LS_OK */
 typedef struct ls_ctx    ls_ctx;
 typedef struct ls_tensor ls_tensor;
 typedef enum ls_dtype { LS_FLOAT32 = 0, LS_FLOAT64, LS_INT64 } ls_dtype;
+/* Who makes matrix products. Canonical ones have the same bits on every machine; those of OpenBLAS only
+ * where its version and the kernels it has for the CPU are the same, which ranks and checkpoints must be. */
+typedef enum ls_products { LS_CANONICAL = 0, LS_OPENBLAS } ls_products;
 typedef struct ls_opts {
     uint64_t seed;       /* as torch.manual_seed(); random numbers never depend on the rank */
     ls_dtype dtype;      /* of every floating tensor: LS_FLOAT32 or LS_FLOAT64 */
     int64_t  leaf_rows;  /* rows of a batch that are summed in one go; 0: 32. Part of the result */
     double   deadline_s; /* longest wait for another rank; 0: 600 */
+    ls_products kernel;  /* LS_CANONICAL or LS_OPENBLAS. Part of the result */
 } ls_opts;
 
 /* Starts lockstep on all ranks of MPI_COMM_WORLD, and MPI itself if nobody has.
@@ -95,6 +99,10 @@ LS_API bool ls_step_begin(ls_ctx *ctx);
  * "2 on 1 machine, 2 cores, each bound to its own". Valid until ls_finish().
  * Calls  local */
 LS_API const char *ls_placement_text(const ls_ctx *ctx);
+
+/* The arithmetic that results depend on, as checkpoints hold it: "1", or "openblas/0.3.21/SkylakeX".
+ * Calls  local */
+LS_API const char *ls_numerics_text(const ls_ctx *ctx);
 
 /* One line a library: lockstep, MPI, HDF5, OpenBLAS with its core, and the kernels in use.
  * Calls  local */

@@ -13,7 +13,8 @@ ls_opts ls_build_opts(const ls_config *c)
     return (ls_opts){ .seed = (uint64_t)c->seed,
                       .dtype = c->dtype ? LS_FLOAT64 : LS_FLOAT32,
                       .leaf_rows = c->train.leaf_rows,
-                      .deadline_s = c->deadline_s };
+                      .deadline_s = c->deadline_s,
+                      .kernel = c->kernel ? LS_OPENBLAS : LS_CANONICAL };
 }
 
 ls_dataset *ls_build_dataset(ls_ctx *ctx, const ls_config *c, const char *path,

@@ -149,7 +149,7 @@ typedef struct ls_config {
     int64_t     stop_after;
     double      deadline_s, stop_before_s;
     const char *stop_before, *trace;
-    int64_t     seed, dtype;
+    int64_t     seed, dtype, kernel;
     struct {
         const char *train, *validation, *x, *y;
         double      x_scale;

@@ -33,6 +33,9 @@ static const ls_key keys[] = {
     { "seed", LS_KEY_INT, NUM, AT(seed), .standard = "0", .help = "of all random numbers" },
     { "dtype", LS_KEY_CHOICE, NUM, AT(dtype), .standard = "float32", .choices = "float32|float64",
       .help = "type of all floating values" },
+    { "kernel", LS_KEY_CHOICE, 0, AT(kernel), .standard = "canonical",
+      .choices = "canonical|openblas",
+      .help = "who makes matrix products; their checkpoints do not mix" },
 
     { "data.train", LS_KEY_PATHS, NEED, AT(data.train), .help = "HDF5 data to train on" },
     { "data.validation", LS_KEY_PATHS, 0, AT(data.validation),

@@ -146,6 +146,8 @@ static const struct {
     { "normalize", "standardize" },
     { "seed", "random_seed manual_seed" },
     { "dtype", "type precision" },
+    { "kernel", "kernels blas backend" },
+    { "openblas", "blas" },
     { "model", "network layers architecture" },
     { "loss", "criterion cost" },
     { "optimizer", "optim" },

@@ -54,6 +54,7 @@ static void describe(ls_ctx *ctx, const ls_config *c, const objects *o)
     describe_data(ctx, "data", c->data.train, o->data);
     if (o->validation) describe_data(ctx, "validation", c->data.validation, o->validation);
     ls_printf(ctx, "%-11s %s\n", "ranks", ls_placement_text(ctx));
+    if (c->kernel) ls_printf(ctx, "%-11s %s\n", "kernel", ls_numerics_text(ctx));
     ls_printf(ctx, "model      ");
     for (int64_t i = 0; i < c->model.count; i++) {
         const ls_layer *l = &c->model.at[i];

@@ -53,15 +53,37 @@ const ls_kernel *ls_kernel_for(ls_dtype dtype, const char *isa)
     return NULL;
 }
 
+const ls_kernel *ls_kernel_openblas(ls_dtype dtype)
+{
+    const ls_kernel *k = ls_kernel_for(dtype, NULL);
+    openblas_set_num_threads(1);
+    return k ? k->openblas : NULL;
+}
+
+/* The number in "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ...", and how long it is. */
+static const char *blas_number(int *length)
+{
+    const char *blank = strchr(openblas_get_config(), ' ');
+    *length = blank ? (int)strcspn(blank + 1, " ") : 0;
+    return blank ? blank + 1 : "";
+}
+
+const char *ls_kernel_numerics(const ls_kernel *k)
+{
+    static _Thread_local char text[64];
+    int length;
+    const char *number = blas_number(&length);
+    if (k->openblas) snprintf(text, sizeof text, "%d", LS_NUMERICS);
+    else snprintf(text, sizeof text, "openblas/%.*s/%s", length, number, openblas_get_corename());
+    return text;
+}
+
 const char *ls_blas_version(void)
 {
-    /* "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..." */
     static _Thread_local char text[96];
-    const char *config = openblas_get_config();
-    const char *number = strchr(config, ' ');
-    int length = number ? (int)strcspn(number + 1, " ") : 0;
-    snprintf(text, sizeof text, "OpenBLAS %.*s, %s", length, number ? number + 1 : "",
-             openblas_get_corename());
+    int length;
+    const char *number = blas_number(&length);
+    snprintf(text, sizeof text, "OpenBLAS %.*s, %s", length, number, openblas_get_corename());
     return text;
 }
 

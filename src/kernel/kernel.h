@@ -37,16 +37,18 @@ typedef enum ls_softmax_kind { LS_SOFTMAX, LS_LOG_SOFTMAX, LS_LOGSUMEXP } ls_sof
 
 typedef struct ls_sgd_step { double lr, momentum, dampening, weight_decay; bool nesterov, first; } ls_sgd_step;
 
-typedef struct ls_kernel {
+typedef struct ls_kernel ls_kernel;
+struct ls_kernel {
     const char *isa; /* "avx512", "avx2", "generic" */
     ls_dtype    dtype;
     size_t      bytes; /* of an element */
+    const ls_kernel *openblas; /* the same with products by OpenBLAS; NULL: this is it */
 
     /* ---- products ---------------------------------------------------------------------------- */
     /* c[m,n] = sum_k a[m,k] b(k,n) + bias[n], rule inner; b(k,n) = b[k * b_k + n * b_n]; bias or
-     * NULL. */
-    void (*inner)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t b_k,
-                  int64_t b_n, const void *bias, void *c, int64_t ldc, bool add);
+     * NULL. A row's bits are the same whatever the others are; OpenBLAS: the others of its leaf. */
+    void (*inner)(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
+                  int64_t b_k, int64_t b_n, const void *bias, void *c, int64_t ldc, bool add);
     /* c[m,n] = sum over rows r of g[r,m] x[r,n], rule rows. */
     void (*outer)(int64_t rows, int64_t leaf_rows, int64_t m, int64_t n, const void *g, int64_t ldg,
                   const void *x, int64_t ldx, void *c, int64_t ldc, bool add);
@@ -113,11 +115,15 @@ typedef struct ls_kernel {
      * = d; nesterov: d = f(buf, momentum, d), else d = buf; p = f(d, -lr, p). Settings rounded to
      * the type. */
     void (*sgd)(int64_t n, void *p, const void *g, void *buf, const ls_sgd_step *s);
-} ls_kernel;
+};
 
 /* The table of a type; isa NULL: the best that this CPU runs. NULL if it runs it not, or
  * unknown. */
 const ls_kernel *ls_kernel_for(ls_dtype dtype, const char *isa);
+/* The table with products by OpenBLAS, which then has one thread. */
+const ls_kernel *ls_kernel_openblas(ls_dtype dtype);
+/* The arithmetic that results depend on: "1", or "openblas/0.3.21/SkylakeX". */
+const char *ls_kernel_numerics(const ls_kernel *k);
 /* "OpenBLAS 0.3.21, SkylakeX" */
 const char *ls_blas_version(void);
 /* Rounding to nearest and no flush to zero in the calling thread; false if they could not be

@@ -108,9 +108,10 @@ static void inner_panels(const steps *s, int64_t rows, int64_t columns, int widt
     }
 }
 
-static void inner(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t b_k,
-                  int64_t b_n, const void *bias, void *c, int64_t ldc, bool add)
+static void inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
+                  int64_t b_k, int64_t b_n, const void *bias, void *c, int64_t ldc, bool add)
 {
+    (void)leaf_rows; /* no row sees another */
     real          packed[PACKED] ALIGNED, sums[CHUNK * WIDTH] ALIGNED;
     operand       left = { a, lda, 1 }, right = { b, b_n, b_k };
     const target  all = { bias, c, ldc, 0, turning_pays(m, n, k, b_n == 1), add };

@@ -34,22 +34,25 @@ static int64_t rows(const ls_node *n)
     return count;
 }
 
+/* Rows of a leaf; rows within a row of the batch (x of more than two axes) lengthen it. */
+static int64_t leaf_of(const ls_node *n)
+{
+    int64_t batch = n->out.shape.ndim > 1 ? n->out.shape.dim[0] : 0;
+    return n->in[0].is_part && batch ? n->ctx->opts.leaf_rows * (rows(n) / batch) : 0;
+}
+
 static void forward(const ls_node *n)
 {
     int64_t D = features(n), O = outputs(n);
-    n->ctx->kernel->inner(rows(n), O, D, n->in[0].data, D, n->in[1].data, 1, D, n->in[2].data,
-                          n->out.data, O, false);
+    n->ctx->kernel->inner(rows(n), leaf_of(n), O, D, n->in[0].data, D, n->in[1].data, 1, D,
+                          n->in[2].data, n->out.data, O, false);
 }
 
 static void backward(const ls_node *n, const void *g, void *const dx[])
 {
     const ls_kernel *k = n->ctx->kernel;
-    int64_t N = rows(n), D = features(n), O = outputs(n);
-    /* Rows within a row of the batch (x of more than two axes) lengthen the leaf. */
-    int64_t leaf = n->in[0].is_part && n->out.shape.dim[0]
-                       ? n->leaf_rows * (N / n->out.shape.dim[0])
-                       : 0;
-    if (dx[0]) k->inner(N, D, O, g, O, n->in[1].data, D, 1, NULL, dx[0], D, !(n->stores & 1));
+    int64_t N = rows(n), D = features(n), O = outputs(n), leaf = leaf_of(n);
+    if (dx[0]) k->inner(N, leaf, D, O, g, O, n->in[1].data, D, 1, NULL, dx[0], D, !(n->stores & 1));
     if (dx[1]) k->outer(N, leaf, O, D, g, O, n->in[0].data, D, dx[1], D, !(n->stores & 2));
     if (dx[2]) k->columns(N, leaf, O, g, O, dx[2], !(n->stores & 4));
 }

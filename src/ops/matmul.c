@@ -30,22 +30,28 @@ static const char *shape(ls_node *n)
     return NULL;
 }
 
+/* Rows of a leaf; rows within a row of the batch (a of more than two axes) lengthen it. */
+static int64_t leaf_of(const ls_node *n, sizes s)
+{
+    int64_t batch = n->in[0].is_part ? n->in[0].shape.dim[0] : 0;
+    return batch ? n->ctx->opts.leaf_rows * (s.n / batch) : 0;
+}
+
 static void forward(const ls_node *n)
 {
     sizes s = sizes_of(n);
-    n->ctx->kernel->inner(s.n, s.o, s.d, n->in[0].data, s.d, n->in[1].data, s.o, 1, NULL,
-                          n->out.data, s.o, false);
+    n->ctx->kernel->inner(s.n, leaf_of(n, s), s.o, s.d, n->in[0].data, s.d, n->in[1].data, s.o, 1,
+                          NULL, n->out.data, s.o, false);
 }
 
 static void backward(const ls_node *n, const void *g, void *const dx[])
 {
     const ls_kernel *k = n->ctx->kernel;
     sizes s = sizes_of(n);
-    /* Rows within a row of the batch (a of more than two axes) lengthen the leaf. */
-    int64_t batch = n->in[0].is_part ? n->in[0].shape.dim[0] : 0;
-    int64_t leaf = batch ? n->leaf_rows * (s.n / batch) : n->leaf_rows;
+    int64_t leaf = leaf_of(n, s);
     if (dx[0])
-        k->inner(s.n, s.d, s.o, g, s.o, n->in[1].data, 1, s.o, NULL, dx[0], s.d, !(n->stores & 1));
+        k->inner(s.n, leaf, s.d, s.o, g, s.o, n->in[1].data, 1, s.o, NULL, dx[0], s.d,
+                 !(n->stores & 1));
     if (dx[1])
         k->outer(s.n, leaf, s.d, s.o, n->in[0].data, s.d, g, s.o, dx[1], s.o, !(n->stores & 2));
 }
@@ -128,7 +134,7 @@ static void forward_stacks(const ls_node *n)
         const char *b = (const char *)n->in[1].data +
                         (size_t)(matrix_of(&s, 1, m) * s.d * s.o) * k->bytes;
         char *out = (char *)n->out.data + (size_t)(m * s.n * s.o) * k->bytes;
-        k->inner(s.n, s.o, s.d, a, s.d, b, s.o, 1, NULL, out, s.o, false);
+        k->inner(s.n, 0, s.o, s.d, a, s.d, b, s.o, 1, NULL, out, s.o, false);
     }
 }
 
@@ -141,7 +147,7 @@ static void backward_stacks(const ls_node *n, const void *g, void *const dx[])
         size_t b = (size_t)(matrix_of(&s, 1, m) * s.d * s.o) * k->bytes;
         const char *gm = (const char *)g + (size_t)(m * s.n * s.o) * k->bytes;
         if (dx[0])
-            k->inner(s.n, s.d, s.o, gm, s.o, (const char *)n->in[1].data + b, 1, s.o, NULL,
+            k->inner(s.n, 0, s.d, s.o, gm, s.o, (const char *)n->in[1].data + b, 1, s.o, NULL,
                      (char *)dx[0] + a, s.d, true);
         if (dx[1])
             k->outer(s.n, 0, s.d, s.o, (const char *)n->in[0].data + a, s.d, gm, s.o,

@@ -231,6 +231,7 @@ static bool compare(ls_image *a, ls_image *b, ls_failure *f)
         walk(b, groups[i], is_missing, &back, f);
         forth.is_shown |= back.is_shown;
     }
+    compare_text(&forth, a, "/", "numerics", f);
     compare_text(&forth, a, "/config", "text", f);
     compare_text(&forth, a, "/data", "fingerprint", f);
     compare_text(&forth, a, "/", "status", f);

@@ -28,6 +28,20 @@ static void set_options(ls_ctx *ctx, const ls_opts *o)
     if (ctx->opts.deadline_s == 0) ctx->opts.deadline_s = LS_DEADLINE_DEFAULT_S;
 }
 
+/* The bits of OpenBLAS differ between machines: all ranks must have the root's. */
+static ls_status compare_numerics(ls_ctx *ctx)
+{
+    char roots[64] = "";
+    const char *mine = ls_kernel_numerics(ctx->kernel);
+    snprintf(roots, sizeof roots, "%s", mine);
+    if (ls_comm_broadcast(ctx, roots, sizeof roots) || !strcmp(roots, mine))
+        return ctx->failure.status;
+    return ls_fail(ctx, LS_ERR_CONFIG,
+                   "%s here, but %s on the root: with OpenBLAS all ranks need the same one; "
+                   "OPENBLAS_CORETYPE chooses its kernels, and kernel canonical needs none",
+                   mine, roots);
+}
+
 /* What depends on the options; they are checked here. */
 static ls_status use_options(ls_ctx *ctx)
 {
@@ -40,12 +54,16 @@ static ls_status use_options(ls_ctx *ctx)
                        (long long)o->leaf_rows);
     if (!(o->deadline_s > 0))
         return ls_fail(ctx, LS_ERR_ARG, "deadline_s is %g: it must be above 0", o->deadline_s);
+    if (o->kernel != LS_CANONICAL && o->kernel != LS_OPENBLAS)
+        return ls_fail(ctx, LS_ERR_ARG, "the kernel of a context is LS_CANONICAL or LS_OPENBLAS");
     if (!ls_kernel_check_thread())
         return ls_fail(ctx, LS_ERR_USE,
                        "this thread does not round to nearest, or flushes small numbers to zero");
-    ctx->kernel = ls_kernel_for(o->dtype, NULL);
     ls_random_seed(&ctx->random, o->seed);
-    return LS_OK;
+    ctx->kernel = ls_kernel_for(o->dtype, NULL);
+    if (o->kernel == LS_CANONICAL) return LS_OK;
+    ctx->kernel = ls_kernel_openblas(o->dtype);
+    return compare_numerics(ctx);
 }
 
 static void free_context(ls_ctx *ctx)
@@ -149,6 +167,11 @@ ls_status ls_configure(ls_ctx *ctx, const ls_opts *o)
 const char *ls_placement_text(const ls_ctx *ctx)
 {
     return ctx ? ls_comm_placement(ctx) : "";
+}
+
+const char *ls_numerics_text(const ls_ctx *ctx)
+{
+    return ctx ? ls_kernel_numerics(ctx->kernel) : "";
 }
 
 /* ---- versions -------------------------------------------------------------------------------- */

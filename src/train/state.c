@@ -137,7 +137,7 @@ ls_status ls_state_write(ls_ctx *ctx, const ls_run *run, ls_image *m, ls_failure
     bool complete = run->epochs && ls_steps_done(run) >= run->epochs * ls_loader_steps(run->data);
     if (!p || (!run->config && !config)) return *f = ctx->failure, f->status;
     ls_image_put_int(m, "/", "format", 1, f);
-    ls_image_put_text(m, "/", "numerics", "1", f);
+    ls_image_put_text(m, "/", "numerics", ls_kernel_numerics(ctx->kernel), f);
     ls_image_put_text(m, "/", "version", LS_VERSION, f);
     ls_image_put_text(m, "/", "status", complete ? "complete" : "running", f);
     ls_image_put_text(m, "/config", "text", run->config ? run->config : config, f);
@@ -276,7 +276,7 @@ static ls_status check_fits(ls_ctx *ctx, const ls_run *run, ls_image *m, ls_fail
 {
     char *config = run->config ? NULL : ls_describe(ctx, run);
     if (!run->config && !config) return *f = ctx->failure, f->status;
-    same_text(m, "/", "numerics", "1", "numerics", f);
+    same_text(m, "/", "numerics", ls_kernel_numerics(ctx->kernel), "kernel (its numerics)", f);
     same_text(m, "/config", "text", run->config ? run->config : config, "configuration", f);
     if (!f->status)
         same_text(m, "/data", "fingerprint", ls_dataset_fingerprint(ls_loader_dataset(run->data)),

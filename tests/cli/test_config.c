@@ -93,7 +93,8 @@ Test(schema, defaults)
 Test(schema, every_key)
 {
     reading *r = resolve(
-        "seed: 7\ndtype: float64\ndata:\n  train: [a.h5, \"b*.h5\"]\n  validation: v.h5\n"
+        "seed: 7\ndtype: float64\nkernel: openblas\ndata:\n  train: [a.h5, \"b*.h5\"]\n  "
+        "validation: v.h5\n"
         "  x: in\n  y: out\n  x_scale: 255\n  normalize: standard\n  shuffle: false\n"
         "  batch_size: 256\n  drop_last: true\n"
         "model:\n  - linear: 512\n  - tanh\n  - linear:\n      out: 10\nloss: cross_entropy\n"
@@ -103,7 +104,8 @@ Test(schema, every_key)
         "log: {every_epochs: 0, file: l}\n");
     const ls_config *c = &r->config;
     cr_assert_eq(r->failure.status, LS_OK, "%s", r->failure.text);
-    cr_expect(c->seed == 7 && c->dtype == 1 && c->data.normalize == LS_NORMALIZE_STANDARD);
+    cr_expect(c->seed == 7 && c->dtype == 1 && c->kernel == 1 &&
+              c->data.normalize == LS_NORMALIZE_STANDARD);
     cr_expect_str_eq(c->data.train, "a.h5,b*.h5");
     cr_expect_str_eq(c->data.validation, "v.h5");
     cr_expect_str_eq(c->data.x, "in");
@@ -137,12 +139,12 @@ Test(schema, unknown_keys)
           "x, y, x_scale, normalize, shuffle, batch_size, drop_last" },
         { "optimizer: {adam: {lr: 1}}\n",
           "run.yaml:1:13: unknown key \"adam\" in optimizer; known here: sgd" },
-        { "fresh: true\n",
-          "run.yaml:1:1: unknown key \"fresh\"; known here: seed, dtype, data, model, loss, "
-          "optimizer, train, checkpoint, log" },
-        { "CONFIG: a\n",
-          "run.yaml:1:1: unknown key \"CONFIG\"; known here: seed, dtype, data, model, loss, "
-          "optimizer, train, checkpoint, log" },
+        { "fresh: true\n", "run.yaml:1:1: unknown key \"fresh\"; known here: seed, dtype, kernel, "
+                           "data, model, loss, "
+                           "optimizer, train, checkpoint, log" },
+        { "CONFIG: a\n", "run.yaml:1:1: unknown key \"CONFIG\"; known here: seed, dtype, kernel, "
+                         "data, model, loss, "
+                         "optimizer, train, checkpoint, log" },
         { "seed.x: 1\n", "run.yaml:1:1: seed is one value, and has no keys of its own" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

@@ -250,10 +250,11 @@ Test(stored, what_is_no_run_of_the_command_is_refused)
 Test(stored, options_of_the_context)
 {
     reading *r = resolve_flags(WHOLE, FLAGS("--seed=9", "--dtype=float64", "--train.leaf_rows=5",
-                                            "--deadline=7"));
+                                            "--deadline=7", "--kernel=openblas"));
     cr_assert_str_eq(r->failure.text, "");
     ls_opts o = ls_build_opts(&r->config);
-    cr_expect(o.seed == 9 && o.dtype == LS_FLOAT64 && o.leaf_rows == 5 && o.deadline_s == 7);
+    cr_expect(o.seed == 9 && o.dtype == LS_FLOAT64 && o.leaf_rows == 5 && o.deadline_s == 7 &&
+              o.kernel == LS_OPENBLAS);
     end(r);
 }
 

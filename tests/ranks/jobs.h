@@ -87,10 +87,10 @@ static inline bool is_short(void)
 }
 
 /* ---- one digest for all rank counts ---------------------------------------------------------- */
-static inline void same_on_all_ranks(const char *config, const char *extra)
+static inline void same_on_ranks(int most, const char *config, const char *extra)
 {
     char first[65], other[65], runs[32];
-    for (int np = 1; np <= 8; np += is_short() ? 2 : 1) {
+    for (int np = 1; np <= most; np += is_short() ? 2 : 1) {
         snprintf(runs, sizeof runs, "runs-%d", np);
         must_run(train(np, config, runs, extra));
         newest_digest(runs, np == 1 ? first : other);
@@ -98,4 +98,9 @@ static inline void same_on_all_ranks(const char *config, const char *extra)
                   extra ? extra : config, np);
         must_run(run("rm", "-rf", runs, NULL));
     }
+}
+
+static inline void same_on_all_ranks(const char *config, const char *extra)
+{
+    same_on_ranks(8, config, extra);
 }

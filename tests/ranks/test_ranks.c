@@ -68,6 +68,24 @@ Test(ranks, wide, .timeout = 300)
     unsetenv("LS_NODE_MEMORY");
 }
 
+/* OpenBLAS makes the products: one result all the same, which canonical kernels do not go on from. */
+Test(ranks, openblas, .timeout = 300)
+{
+    static const char *const flags[] = { "--kernel=openblas", "--kernel=canonical" };
+    make_regression("300", "linear: 40, tanh, linear: 1");
+    same_on_ranks(4, "regression.yaml", flags[0]);
+    for (int first = 0; first < 2; first++) {
+        must_run(train(1, "regression.yaml", "runs", flags[first]));
+        spawned *s = train(2, "regression.yaml", "runs", flags[!first]);
+        cr_assert(eq(int, s->code, 78), "%s", s->err);
+        cr_assert(eq(int, count_of("lockstep: ", s->err), 1), "%s", s->err);
+        cr_assert(strstr(s->err, "\"openblas/") != NULL && strstr(s->err, "\"1\"") != NULL, "%s",
+                  s->err);
+        spawned_free(s);
+        must_run(run("rm", "-rf", "runs", NULL));
+    }
+}
+
 /* ---- the timeline ---------------------------------------------------------------------------- */
 Test(ranks, a_timeline_of_all_ranks)
 {

@@ -23,7 +23,7 @@ static void check_inner(const ls_kernel *k, int64_t m, int64_t n, int64_t count,
     double *v[4];
     void *p[4];
     for (int i = 0; i < 4; i++) v[i] = numbers(t, sizes[i], s), p[i] = typed(t, sizes[i], v[i]);
-    k->inner(m, n, count, p[0], lda, p[1], b_k, b_n, bias ? p[2] : NULL, p[3], ldc, add);
+    k->inner(m, 0, n, count, p[0], lda, p[1], b_k, b_n, bias ? p[2] : NULL, p[3], ldc, add);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < ldc; j++) {
             double want = v[3][i * ldc + j];
@@ -112,9 +112,10 @@ Test(kernel, pieces_of_a_batch_join_to_the_whole)
         { 100, 8, 3 }, { 300, 32, 2 }, { 77, 7, 5 }, { 1000, 3, 3 }
     };
     enum { M = 9, N = 21 };
-    EACH_TABLE(k)
-    for (int i = 0; i < 4; i++) {
-        const int64_t rows = cases[i][0], leaf_rows = cases[i][1], shares = cases[i][2];
+    EACH_TABLE(canonical)
+    for (int i = 0; i < 8; i++) {
+        const ls_kernel *k = i < 4 ? canonical : canonical->openblas;
+        const int64_t rows = cases[i % 4][0], leaf_rows = cases[i % 4][1], shares = cases[i % 4][2];
         const int64_t leaves = ls_leaf_count(rows, leaf_rows);
         const ls_dtype t = k->dtype;
         uint64_t s = 3;
@@ -162,11 +163,11 @@ Test(kernel, a_row_of_inner_does_not_see_the_others)
         for (int by_column = 0; by_column < 2; by_column++) {
             const int64_t b_k = by_column ? 1 : N, b_n = by_column ? K : 1;
             static double whole[M * N], parts[M * N];
-            k->inner(M, N, K, ta, K, tb, b_k, b_n, NULL, whole, N, false);
+            k->inner(M, 0, N, K, ta, K, tb, b_k, b_n, NULL, whole, N, false);
             for (int64_t rows = 1; rows < M; rows += 5) {
                 for (int64_t i = 0; i < M; i += rows)
-                    k->inner(i + rows < M ? rows : M - i, N, K, ta + i * K * (int64_t)k->bytes, K,
-                             tb, b_k, b_n, NULL, (char *)parts + i * N * (int64_t)k->bytes, N,
+                    k->inner(i + rows < M ? rows : M - i, 0, N, K, ta + i * K * (int64_t)k->bytes,
+                             K, tb, b_k, b_n, NULL, (char *)parts + i * N * (int64_t)k->bytes, N,
                              false);
                 cr_assert_eq(memcmp(whole, parts, M * N * k->bytes), 0, "%s: %d rows at a time",
                              k->isa, (int)rows);
@@ -191,7 +192,7 @@ Test(kernel, products_agree_with_openblas)
         const double near = is_float ? 2e-4 : 1e-12;
         for (int of_rows = 0; of_rows < 2; of_rows++) {
             if (of_rows) k->outer(K, 32, M, N, ta, M, tb, N, ours, N, false);
-            else k->inner(M, N, K, ta, K, tb, 1, K, NULL, ours, N, false);
+            else k->inner(M, 0, N, K, ta, K, tb, 1, K, NULL, ours, N, false);
             const CBLAS_TRANSPOSE left = of_rows ? CblasTrans : CblasNoTrans;
             const CBLAS_TRANSPOSE right = of_rows ? CblasNoTrans : CblasTrans;
             const int lda = of_rows ? M : K, ldb = of_rows ? N : K;
@@ -207,6 +208,67 @@ Test(kernel, products_agree_with_openblas)
         free(ta), free(tb);
     }
     free(a), free(b), free(fa), free(fb);
+}
+
+/* Products by OpenBLAS against the canonical ones; sizes beyond its blocks, and ones it does not take. */
+static void compare_openblas(const ls_kernel *k, int64_t m, int64_t n, int64_t count, bool add,
+                             uint64_t *s)
+{
+    const ls_kernel *canonical[] = { ls_kernel_for(k->dtype, NULL), k };
+    const ls_dtype t = k->dtype;
+    const double near = t == LS_FLOAT32 ? 2e-4 : 1e-12;
+    double *a = numbers(t, m * count, s), *b = numbers(t, n * count, s), *c = numbers(t, m * n, s);
+    void *ta = typed(t, m * count, a), *tb = typed(t, n * count, b);
+    for (int of_rows = 0; of_rows < 3; of_rows++) {
+        void *out[2] = { typed(t, m * n, c), typed(t, m * n, c) };
+        for (int i = 0; i < 2; i++)
+            if (of_rows == 2) canonical[i]->outer(count, 32, m, n, ta, m, tb, n, out[i], n, add);
+            else
+                canonical[i]->inner(m, 32, n, count, ta, count, tb, of_rows ? n : 1,
+                                    of_rows ? 1 : count, add ? NULL : tb, out[i], n, add);
+        for (int i = 0; i < m * n; i++)
+            cr_assert_lt(fabs(at(t, out[0], i) - at(t, out[1], i)), near,
+                         "%d: [%d,%d] of %d, product %d, add %d at %d", t, (int)m, (int)n,
+                         (int)count, of_rows, add, i);
+        free(out[0]), free(out[1]);
+    }
+    free(a), free(b), free(c), free(ta), free(tb);
+}
+
+Test(kernel, openblas_makes_the_same_products)
+{
+    static const int64_t sizes[][3] = { { 140, 150, 300 }, { 33, 1, 64 }, { 1, 70, 1 },
+                                        { 5, 3, 0 },       { 0, 4, 3 },   { 64, 200, 31 } };
+    for (int type = 0; type < 2; type++) {
+        const ls_kernel *k = ls_kernel_openblas(type ? LS_FLOAT64 : LS_FLOAT32);
+        uint64_t s = 6;
+        cr_assert_null(k->openblas);
+        cr_assert_eq(strncmp(ls_kernel_numerics(k), "openblas/", 9), 0);
+        cr_assert_str_eq(ls_kernel_numerics(ls_kernel_for(k->dtype, NULL)), "1");
+        for (int i = 0; i < 12; i++)
+            compare_openblas(k, sizes[i / 2][0], sizes[i / 2][1], sizes[i / 2][2], i % 2, &s);
+    }
+}
+
+/* Whichever leaves of a batch are in a call: its rows have the same bits. */
+Test(kernel, leaves_of_openblas_do_not_see_one_another)
+{
+    enum { M = 77, N = 50, K = 300, LEAF = 8 };
+    for (int type = 0; type < 2; type++) {
+        const ls_kernel *k = ls_kernel_openblas(type ? LS_FLOAT64 : LS_FLOAT32);
+        uint64_t s = 7;
+        double *a = numbers(k->dtype, M * K, &s), *b = numbers(k->dtype, N * K, &s);
+        char *ta = typed(k->dtype, M * K, a), *tb = typed(k->dtype, N * K, b);
+        static double whole[M * N], parts[M * N];
+        k->inner(M, LEAF, N, K, ta, K, tb, 1, K, NULL, whole, N, false);
+        for (int64_t rows = LEAF; rows < M; rows += LEAF) {
+            for (int64_t i = 0; i < M; i += rows)
+                k->inner(i + rows < M ? rows : M - i, LEAF, N, K, ta + i * K * (int64_t)k->bytes, K,
+                         tb, 1, K, NULL, (char *)parts + i * N * (int64_t)k->bytes, N, false);
+            cr_assert_eq(memcmp(whole, parts, M * N * k->bytes), 0, "%d rows at a time", (int)rows);
+        }
+        free(a), free(b), free(ta), free(tb);
+    }
 }
 
 /* ---- sums
