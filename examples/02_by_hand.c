@@ -29,6 +29,7 @@ int main(void)
                       (int)ls_loader_step(data) + 1, (int)ls_loader_steps(data), ls_item(cost));
         }
     LS_NO_GRAD(ctx);
-    ls_print(ls_forward(model, ls_tensor_of(ctx, LS_SHAPE(1, 3), 73, 80, 75)));
+    ls_tensor *prediction = ls_forward(model, ls_tensor_of(ctx, LS_SHAPE(1, 3), 73, 80, 75));
+    ls_printf(ctx, "Prediction for 73, 80, 75: %.17g\n", ls_item(prediction));
     return ls_finish(ctx);
 }
