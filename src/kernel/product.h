@@ -108,15 +108,95 @@ static void inner_panels(const steps *s, int64_t rows, int64_t columns, int widt
     }
 }
 
+/* One column of c for whole vecs of rows, whose factors are transposed on the way into their chains. */
+INLINE void column_tile(int vecs, int64_t k, operand left, operand right, const target *t)
+{
+    enum { MOST = 4 };
+    vec acc[MOST], sum[MOST];
+    for (int64_t from = 0, count; from < k; from += count) {
+        count = least(k - from, BLOCK);
+        UNROLL
+        for (int v = 0; v < vecs; v++) acc[v] = (vec){ 0 };
+        const int64_t crossed = count - count % CROSS;
+        for (int64_t s = 0; s < crossed; s += CROSS, left.at += CROSS, right.at += CROSS * right.k) {
+            UNROLL
+            for (int v = 0; v < vecs; v++) {
+                vec x[CROSS];
+                transpose(left.at + v * LANES * left.item, left.item, x);
+                UNROLL
+                for (int i = 0; i < CROSS; i++) acc[v] = fused(splat(right.at[i * right.k]), x[i], acc[v]);
+            }
+        }
+        for (int64_t s = crossed; s < count; s++, left.at++, right.at += right.k)
+            for (int v = 0; v < vecs; v++) {
+                vec x;
+                for (int l = 0; l < LANES; l++) x[l] = left.at[(v * LANES + l) * left.item];
+                acc[v] = fused(splat(*right.at), x, acc[v]);
+            }
+        UNROLL
+        for (int v = 0; v < vecs; v++) sum[v] = from > 0 ? sum[v] + acc[v] : acc[v];
+    }
+    for (int v = 0; v < vecs; v++) {
+        if (t->bias) sum[v] = sum[v] + splat(*t->bias);
+        real *c = t->c + v * LANES * t->ldc;
+        if (t->ldc == 1) finish(sum[v], c, LANES, t->add);
+        else
+            for (int l = 0; l < LANES; l++) c[l * t->ldc] = t->add ? c[l * t->ldc] + sum[v][l] : sum[v][l];
+    }
+}
+
+/* inner for n 1: as many rows as whole vecs take; how many those were. */
+static int64_t column(int64_t m, int64_t k, operand left, operand right, target t)
+{
+    int64_t i = 0;
+    for (int64_t rows; m - i >= LANES; i += rows) {
+        rows = m - i >= 4 * LANES ? 4 * LANES : m - i >= 2 * LANES ? 2 * LANES : LANES;
+        if (rows == 4 * LANES) column_tile(4, k, left, right, &t);
+        else if (rows == 2 * LANES) column_tile(2, k, left, right, &t);
+        else column_tile(1, k, left, right, &t);
+        left.at += rows * left.item, t.c += rows * t.ldc;
+    }
+    return i;
+}
+
+/* inner for k 1 where b lies by row: each row of c is b times a number. */
+static void multiples(int64_t m, int64_t n, const real *a, int64_t lda, const real *b, const target *t)
+{
+    const bool plain = !t->bias && !t->add;
+    real      *c = t->c;
+    for (int64_t i = 0; i < m; i++, a += lda, c += t->ldc) {
+        const vec factor = splat(*a);
+        int64_t   j = 0;
+        for (; plain && n - j >= LANES; j += LANES) store(c + j, factor * load(b + j));
+        for (int64_t lanes; j < n; j += lanes) {
+            lanes = least(n - j, LANES);
+            vec product = factor * load_some(b + j, lanes);
+            if (t->bias) product = product + load_some(t->bias + j, lanes);
+            finish(product, c + j, lanes, t->add);
+        }
+    }
+}
+
 static void inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
                   int64_t b_k, int64_t b_n, const void *bias, void *c, int64_t ldc, bool add)
 {
     (void)leaf_rows; /* no row sees another */
     real          packed[PACKED] ALIGNED, sums[CHUNK * WIDTH] ALIGNED;
     operand       left = { a, lda, 1 }, right = { b, b_n, b_k };
+    if (k == 1 && b_n == 1) {
+        multiples(m, n, a, lda, b, &(target){ .bias = bias, .c = c, .ldc = ldc, .add = add });
+        return;
+    }
+    if (n == 1 && k >= SHORT) {
+        const int64_t done = column(m, k, left, right, (target){ .bias = bias, .c = c, .ldc = ldc, .add = add });
+        left.at += done * lda, c = (real *)c + done * ldc, m -= done;
+    }
     const target  all = { bias, c, ldc, 0, turning_pays(m, n, k, b_n == 1), add };
     const int64_t rows = all.turned ? n : m, columns = all.turned ? m : n;
-    if (all.turned) left = right, right = (operand){ a, lda, 1 };
+    if (all.turned) {
+        const operand rows_of = left;
+        left = right, right = rows_of;
+    }
     const int64_t at_once = k > STEPS ? CHUNK : rows;
     const int64_t group = k > STEPS ? 1 : PACKED / WIDTH / (k > 0 ? k : 1); /* panels */
     for (int64_t i = 0; i < rows; i += at_once)
@@ -218,6 +298,34 @@ static void outer_span(const span *s, int64_t m, int64_t n, const real *g, int64
     }
 }
 
+/* vecs vecs of a row of c from one leaf; the last has lanes. */
+INLINE void row_tile(int vecs, int64_t lanes, int64_t rows, const real *g, int64_t ldg, const real *x, int64_t ldx,
+                     real *c, bool add)
+{
+    enum { MOST = 8 };
+    vec acc[MOST];
+    UNROLL
+    for (int v = 0; v < vecs; v++) acc[v] = splat(*g) * load_some(x + v * LANES, v + 1 < vecs ? LANES : lanes);
+    for (int64_t r = 1; r < rows; r++) {
+        const vec left = splat(g[r * ldg]);
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            acc[v] = fused(left, load_some(x + r * ldx + v * LANES, v + 1 < vecs ? LANES : lanes), acc[v]);
+    }
+    UNROLL
+    for (int v = 0; v < vecs; v++) finish(acc[v], c + v * LANES, v + 1 < vecs ? LANES : lanes, add);
+}
+
+/* outer for m 1 and one leaf. */
+static void outer_row(int64_t rows, int64_t n, const real *g, int64_t ldg, const real *x, int64_t ldx, real *c, bool add)
+{
+    int64_t j = 0;
+    for (; n - j >= 8 * LANES; j += 8 * LANES) row_tile(8, LANES, rows, g, ldg, x + j, ldx, c + j, add);
+    for (; n - j >= 4 * LANES; j += 4 * LANES) row_tile(4, LANES, rows, g, ldg, x + j, ldx, c + j, add);
+    for (; n - j >= LANES; j += LANES) row_tile(1, LANES, rows, g, ldg, x + j, ldx, c + j, add);
+    if (j < n) row_tile(1, n - j, rows, g, ldg, x + j, ldx, c + j, add);
+}
+
 static void outer(int64_t rows, int64_t leaf_rows, int64_t m, int64_t n, const void *g_, int64_t ldg,
                   const void *x_, int64_t ldx, void *c_, int64_t ldc, bool add)
 {
@@ -227,6 +335,10 @@ static void outer(int64_t rows, int64_t leaf_rows, int64_t m, int64_t n, const v
         for (int64_t i = 0; i < m; i++)
             for (int64_t j = 0; j < n; j++) c[i * ldc + j] = add ? c[i * ldc + j] + 0 : 0;
     if (leaf_rows == 0 || leaf_rows > rows) leaf_rows = rows > 0 ? rows : 1;
+    if (m == 1 && rows > 0 && leaf_rows == rows) {
+        outer_row(rows, n, g, ldg, x, ldx, c, add);
+        return;
+    }
     const region r = region_of(rows, leaf_rows);
     for (int64_t j = 0; j < n; j += r.columns)
         for (int64_t i = 0; i < m; i += r.rows)
