@@ -228,3 +228,30 @@ Test(autograd, scopes_in_scopes)
     cr_assert(ls_mul(w, w)->requires_grad);
     ls_finish(ctx);
 }
+
+/* Gradients that are none at each step's beginning are no reason to work out a backward anew. */
+Test(autograd, a_run_plans_once)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *x = ls_randn(ctx, LS_SHAPE(20, 3)), *y = ls_randn(ctx, LS_SHAPE(20, 1));
+    ls_module *m = ls_linear_new(ctx, 3, 1);
+    ls_run run = { .model = m,
+                   .loss = ls_mse_loss,
+                   .optim = ls_sgd_new(ctx, ls_parameters(m), &(ls_sgd_opts){ .lr = 0.1 }),
+                   .data = ls_loader_new(ctx, ls_tensor_dataset(ctx, x, y),
+                                         &(ls_loader_opts){ .batch_size = 10, .shuffle = true }) };
+    uint64_t planned = 0;
+    double cost;
+    for (int i = 0; i < 20; i++) {
+        if (i == 10) planned = ctx->tape->visits;
+        ls_fit_step(ctx, &run, &cost);
+    }
+    cr_assert(eq(u64, ctx->tape->visits, planned));
+    for (int i = 0; i < 20 && ls_step_begin(ctx); i++) {
+        if (i == 10) planned = ctx->tape->visits;
+        ls_zero_grad_to_none(ls_parameters(m));
+        ls_backward(ctx, ls_mse_loss(ls_forward(m, ls_split_rows(x)), ls_split_rows(y)));
+    }
+    cr_assert(eq(u64, ctx->tape->visits, planned));
+    cr_assert(eq(int, ls_finish(ctx), 0));
+}
