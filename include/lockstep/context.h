@@ -96,7 +96,7 @@ LS_API void ls_printf(const ls_ctx *ctx, const char *form, ...)
 LS_API bool ls_step_begin(ls_ctx *ctx);
 
 /* How many ranks, on how many machines and cores, and the remedy where they get in each other's way:
- * "2 on 1 machine, 2 cores, each bound to its own". Valid until ls_finish().
+ * "2 on 1 machine, 2 cores, each bound to its own"; "1" for one. Valid until ls_finish().
  * Calls  local */
 LS_API const char *ls_placement_text(const ls_ctx *ctx);
 

@@ -53,7 +53,8 @@ static void describe(ls_ctx *ctx, const ls_config *c, const objects *o)
 {
     describe_data(ctx, "data", c->data.train, o->data);
     if (o->validation) describe_data(ctx, "validation", c->data.validation, o->validation);
-    ls_printf(ctx, "%-11s %s\n", "ranks", ls_placement_text(ctx));
+    const char *placement = ls_placement_text(ctx);
+    if (strcmp(placement, "1") != 0) ls_printf(ctx, "%-11s %s\n", "ranks", placement);
     if (c->kernel) ls_printf(ctx, "%-11s %s\n", "kernel", ls_numerics_text(ctx));
     ls_printf(ctx, "model      ");
     for (int64_t i = 0; i < c->model.count; i++) {
