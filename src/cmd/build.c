@@ -26,23 +26,32 @@ ls_dataset *ls_build_dataset(ls_ctx *ctx, const ls_config *c, const char *path,
     return d;
 }
 
+static const struct {
+    const char *name;
+    ls_loss_fn *f;
+    bool takes_classes;
+} losses[] = {
+#define LOSS(name, f, classes) { #name, f, classes },
+    LS_LOSSES(LOSS)
+};
+
 /* How many outputs the loss needs for such targets; 0: any, -1: they do not fit. */
 static int64_t outputs_for(const ls_settings *s, ls_row y, ls_failure *f)
 {
     const ls_config *c = s->values;
     const ls_origin *at = ls_config_at(s, "loss");
     bool is_classes = y.type == LS_INT64;
-    if (c->loss == LS_LOSS_CROSS_ENTROPY && !is_classes)
+    const char *name = losses[c->loss].name;
+    if (losses[c->loss].takes_classes && !is_classes)
         return ls_complain(f, LS_ERR_CONFIG, at,
-                           "cross_entropy needs classes, but %s holds floating values; "
-                           "is mse meant?",
+                           "%s needs classes, but %s holds floating values; is mse meant?", name,
                            c->data.y),
                -1;
-    if (c->loss == LS_LOSS_CROSS_ENTROPY) return 0;
+    if (losses[c->loss].takes_classes) return 0;
     if (is_classes) return 1;
     if (y.shape.ndim == 1) return y.shape.dim[0];
     return ls_complain(f, LS_ERR_CONFIG, at,
-                       "mse needs targets of one row each, [N, O], but %s has %d dimensions",
+                       "%s needs targets of one row each, [N, O], but %s has %d dimensions", name,
                        c->data.y, y.shape.ndim + 1),
            -1;
 }
@@ -81,5 +90,5 @@ ls_module *ls_build_model(ls_ctx *ctx, const ls_settings *s, const ls_dataset *d
 
 ls_loss_fn *ls_build_loss(const ls_config *c)
 {
-    return c->loss == LS_LOSS_MSE ? ls_mse_loss : ls_cross_entropy;
+    return losses[c->loss].f;
 }

@@ -17,6 +17,7 @@
  * them to the context. Names, texts and values live in an arena that the sub-command owns. */
 #pragma once
 #include "base/base.h"
+#include "base/config.h"
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -27,8 +28,7 @@ bool ls_text_int(const char *text, int64_t *out);
 bool ls_text_real(const char *text, double *out);
 /* Seconds: "90", "1.5h", "90m", "30s", "2d", "1:30:00", "45:00". */
 bool ls_text_seconds(const char *text, double *out);
-enum { LS_REAL_CHARS = 32, LS_QUOTE_CHARS = 72 };
-const char *ls_real_text(double value, char out[LS_REAL_CHARS]); /* the shortest that reads back */
+enum { LS_QUOTE_CHARS = 72 };
 /* text in quotes for a message: long ones cut, unprintable bytes as '?'. */
 const char *ls_quote(const char *text, char out[LS_QUOTE_CHARS]);
 /* The word among count known ones that was likely meant, or NULL. */
@@ -88,7 +88,7 @@ typedef struct ls_key {
     size_t      at;       /* offset in the values */
     double      min, max; /* of INT and REAL; max 0: none */
     const char *standard; /* the value where none is given; NULL: nothing, as in zeroed memory */
-    const char *choices;  /* "float32|float64" */
+    const char *choices;  /* "float32|float64"; of LAYERS: their kinds */
     const char *value;    /* what the value of an option is called in its help */
     const char *help;
 } ls_key;
@@ -135,13 +135,11 @@ bool ls_key_counts(const ls_settings *s, const ls_key *k);
 typedef struct ls_layers { int64_t count; ls_layer *at; } ls_layers;
 ls_status ls_layers_set(ls_settings *s, const ls_yaml *list, ls_layers *out, ls_failure *f);
 ls_status ls_layers_set_one(ls_settings *s, int64_t i, const ls_yaml *v, ls_layers *out, ls_failure *f);
-void      ls_layer_write(const ls_layer *l, FILE *out);
 /* Fills in what goes into each linear layer, from the features of a row; outputs: what comes out. */
 ls_status ls_layers_fit(const ls_layers *l, const ls_origin *at, int64_t features, int64_t *outputs,
                         ls_failure *f);
 
 /* ---- schema.c: the keys of a run ------------------------------------------------------------- */
-enum { LS_LOSS_CROSS_ENTROPY = 0, LS_LOSS_MSE };
 enum { LS_NORMALIZE_NONE = 0, LS_NORMALIZE_STANDARD };
 typedef struct ls_config {
     const char *path; /* of the configuration */

@@ -6,7 +6,21 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { LEFT = 30 }; /* columns of a name */
+enum { LEFT = 30, WIDTH = 99 }; /* columns of a name, and of a line */
+
+/* The rest of a line that begins with a name, wrapped. */
+static void print_wrapped(const char *text, FILE *out)
+{
+    size_t column = LEFT + 4;
+    for (size_t n; *text; text += n) {
+        n = strcspn(text + 1, " ") + 1;
+        bool breaks = *text == ' ' && column + n > WIDTH;
+        if (breaks) fprintf(out, "\n%*s", LEFT + 3, "");
+        if (breaks) column = LEFT + 3;
+        column += n;
+        fprintf(out, "%.*s", (int)n, text);
+    }
+}
 
 static void print_words(const ls_schema *s, unsigned flag, FILE *out)
 {
@@ -37,18 +51,21 @@ static bool is_key(const ls_key *k)
 
 static void print_keys(const ls_schema *s, FILE *out)
 {
-    char meant[160];
+    char meant[160], line[240];
     fprintf(out, "\nKeys, in sections in CONFIG, as --KEY=VALUE, or in the environment:\n");
     for (int64_t i = 0; i < s->count; i++) {
         const ls_key *k = &s->keys[i];
         if (!is_key(k)) continue;
         fprintf(out, "%c %-*s  %s\n", k->flags & LS_KEY_NUMBERS ? '*' : ' ', LEFT, k->path,
                 k->help);
-        fprintf(out, "  %-*s  %s%s%s\n", LEFT, "", ls_key_describe(k, meant, sizeof meant),
-                k->standard                  ? "; default "
-                : k->flags & LS_KEY_REQUIRED ? "; required"
-                                             : "",
-                k->standard ? k->standard : "");
+        snprintf(line, sizeof line, "%s%s%s", ls_key_describe(k, meant, sizeof meant),
+                 k->standard                  ? "; default "
+                 : k->flags & LS_KEY_REQUIRED ? "; required"
+                                              : "",
+                 k->standard ? k->standard : "");
+        fprintf(out, "  %-*s  ", LEFT, "");
+        print_wrapped(line, out);
+        fprintf(out, "\n");
     }
     fprintf(out,
             "* changes the numbers: a run goes on from a checkpoint only with the same value.\n");

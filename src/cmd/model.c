@@ -1,7 +1,7 @@
 /* model.c -- the layers of a model, as they are written and as they are built.
  *
  * A layer is a word ("relu") or a word with its settings ("linear: 512", "linear: {out: 10, bias:
- * true}"), which are a small table of keys like any other. What goes into a linear layer follows
+ * true}", "leaky_relu: 0.2"), which are a small table of keys like any other. What goes into a linear layer follows
  * from the data and from the layers before it; where it is written all the same, as checkpoints do,
  * it must fit.
  *
@@ -13,7 +13,11 @@
 
 enum { MOST_FEATURES = 2147483647 };
 
-static const char kinds[] = "linear|relu|tanh";
+#define NAME(kind, ...) #kind,
+#define TEXT(kind, ...) ", " #kind
+static const char *const kinds[] = { "linear", LS_ACTIVATIONS(NAME, NAME) };
+static const char all_kinds[] = "linear" LS_ACTIVATIONS(TEXT, TEXT);
+enum { LINEAR = 0, KINDS = sizeof kinds / sizeof *kinds };
 
 typedef struct linear {
     int64_t in, out;
@@ -29,32 +33,66 @@ static const ls_key linear_keys[] = {
 static const ls_schema linear_schema = { linear_keys, sizeof linear_keys / sizeof *linear_keys,
                                          sizeof(linear) };
 
+/* The numbers of activations. */
+enum { DIM_LAST = 0, DIM_1 }; /* of a row's features, both: rows are [N, D] */
+typedef struct numbers {
+    double negative_slope;
+    int64_t dim;
+} numbers;
+#undef AT
+#define AT(member) offsetof(numbers, member)
+static const ls_key number_keys[] = {
+    { "negative_slope", LS_KEY_REAL, LS_KEY_ABOVE, AT(negative_slope),
+      .help = "the slope below 0" },
+    { "dim", LS_KEY_CHOICE, 0, AT(dim), .choices = "-1|1", .help = "the axis" },
+};
+
+/* The settings of a layer, "{out: 512}", or the first of them alone, "512". */
+static ls_status set_own(ls_settings *own, const char *within, const ls_schema *schema,
+                         void *values, ls_arena *a, const ls_yaml *v, ls_failure *f)
+{
+    ls_yaml map = { .kind = LS_YAML_MAP, .at = v->at }, first = *v;
+    if (ls_settings_begin(own, schema, values, a, f)) return f->status;
+    own->within = within;
+    if (v->kind == LS_YAML_SCALAR) {
+        first.key = schema->keys[0].path;
+        first.key_at = v->at;
+        first.next = NULL;
+        map.first = &first;
+        v = &map;
+    }
+    return ls_settings_file(own, v, f) ? f->status : ls_settings_complete(own, 0, v, f);
+}
+
 static ls_status set_linear(ls_settings *s, const ls_yaml *v, ls_layer *out, ls_failure *f)
 {
     linear values;
     ls_settings own;
-    ls_yaml map = { .kind = LS_YAML_MAP, .at = v->at }, size = *v;
-    if (ls_settings_begin(&own, &linear_schema, &values, s->arena, f)) return f->status;
-    own.within = "linear";
-    if (v->kind == LS_YAML_SCALAR) { /* linear: 512 */
-        size.key = "out";
-        size.key_at = v->at;
-        size.next = NULL;
-        map.first = &size;
-        v = &map;
-    }
-    if (ls_settings_file(&own, v, f) || ls_settings_complete(&own, 0, v, f)) return f->status;
+    if (set_own(&own, "linear", &linear_schema, &values, s->arena, v, f)) return f->status;
     *out = (ls_layer){ "linear", values.in, values.out, !values.bias, 0 };
+    return LS_OK;
+}
+
+/* An activation whose number is called so. */
+static ls_status set_number(ls_settings *s, const char *number, const ls_yaml *v, ls_layer *out,
+                            ls_failure *f)
+{
+    numbers values;
+    ls_settings own;
+    const ls_key *k = number_keys;
+    while (strcmp(k->path, number)) k++;
+    const ls_schema one = { k, 1, sizeof values };
+    if (set_own(&own, out->kind, &one, &values, s->arena, v, f) || !own.set_by[0]) return f->status;
+    out->number = k->type == LS_KEY_REAL ? values.negative_slope : values.dim == DIM_1 ? 1 : -1;
     return LS_OK;
 }
 
 static ls_status refuse_kind(const ls_origin *at, const char *kind, ls_failure *f)
 {
-    static const char *const known[] = { "linear", "relu", "tanh" };
     char quoted[LS_QUOTE_CHARS];
-    const char *near = ls_suggest(kind, 3, known);
+    const char *near = ls_suggest(kind, KINDS, kinds);
     return ls_complain(f, LS_ERR_CONFIG, at, "unknown layer %s; %s%s%s", ls_quote(kind, quoted),
-                       near ? "did you mean \"" : "known are ", near ? near : "linear, relu, tanh",
+                       near ? "did you mean \"" : "known are ", near ? near : all_kinds,
                        near ? "\"?" : "");
 }
 
@@ -66,23 +104,21 @@ static ls_status set_layer(ls_settings *s, const ls_yaml *v, ls_layer *out, ls_f
         return ls_complain(f, LS_ERR_CONFIG, with && with->next ? &with->next->key_at : &v->at,
                            "a layer is one word, as relu, or one with its size, as linear: 512");
     const ls_origin *at = with ? &with->key_at : &v->at;
-    switch (ls_choice(kinds, kind)) {
-    case -1:
-        return refuse_kind(at, kind, f);
-    case 0:
+    double usual = 0;
+    int64_t i = 0;
+    while (i < KINDS && strcmp(kinds[i], kind)) i++;
+    if (i == KINDS) return refuse_kind(at, kind, f);
+    if (i == LINEAR) {
         if (with && !ls_yaml_is_null(with)) return set_linear(s, with, out, f);
         return ls_complain(f, LS_ERR_CONFIG, at,
                            "linear needs its number of outputs, as linear: 512");
-    case 1:
-        *out = (ls_layer)LS_RELU;
-        break;
-    default:
-        *out = (ls_layer)LS_TANH;
-        break;
     }
-    return with ? ls_complain(f, LS_ERR_CONFIG, at, "%s has no settings; write it alone, as - %s",
-                              kind, kind)
-                : LS_OK;
+    const char *number = ls_activation_number(kind, &usual);
+    *out = (ls_layer)LS_ACTIVATION(kinds[i], usual);
+    if (!with) return LS_OK;
+    if (number && !ls_yaml_is_null(with)) return set_number(s, number, with, out, f);
+    return ls_complain(f, LS_ERR_CONFIG, at, "%s has no settings; write it alone, as - %s", kind,
+                       kind);
 }
 
 static bool make_room(ls_settings *s, int64_t count, ls_layers *out, ls_failure *f)
@@ -116,17 +152,6 @@ ls_status ls_layers_set_one(ls_settings *s, int64_t i, const ls_yaml *v, ls_laye
     if (!make_room(s, out->count + 1, out, f)) return f->status;
     out->count += i == out->count;
     return set_layer(s, v, &out->at[i], f);
-}
-
-void ls_layer_write(const ls_layer *l, FILE *out)
-{
-    if (strcmp(l->kind, "linear")) {
-        fprintf(out, "%s\n", l->kind);
-        return;
-    }
-    fprintf(out, "{linear: {");
-    if (l->in) fprintf(out, "in: %lld, ", (long long)l->in);
-    fprintf(out, "out: %lld, bias: %s}}\n", (long long)l->out, l->no_bias ? "false" : "true");
 }
 
 ls_status ls_layers_fit(const ls_layers *l, const ls_origin *at, int64_t features, int64_t *outputs,

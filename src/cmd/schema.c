@@ -11,10 +11,12 @@
 #include <math.h>
 #include <string.h>
 
-#define AT(member) offsetof(ls_config, member)
-#define NEED       LS_KEY_REQUIRED
-#define NUM        LS_KEY_NUMBERS
-#define OPTION     LS_KEY_OPTION
+#define AT(member)               offsetof(ls_config, member)
+#define NEED                     LS_KEY_REQUIRED
+#define NUM                      LS_KEY_NUMBERS
+#define OPTION                   LS_KEY_OPTION
+#define KIND(kind, ...)          "|" #kind
+#define CHOICE(name, f, classes) "|" #name
 static const ls_key keys[] = {
     { "CONFIG", LS_KEY_TEXT, NEED | LS_KEY_ARGUMENT, AT(path),
       .help = "the configuration, a YAML file" },
@@ -56,9 +58,9 @@ static const ls_key keys[] = {
     { "data.drop_last", LS_KEY_BOOL, NUM, AT(data.drop_last), .standard = "false",
       .help = "leaves out a short last batch" },
 
-    { "model", LS_KEY_LAYERS, NEED | NUM, AT(model),
-      .help = "layers in order: - linear: 512, - relu, - tanh" },
-    { "loss", LS_KEY_CHOICE, NEED | NUM, AT(loss), .choices = "cross_entropy|mse",
+    { "model", LS_KEY_LAYERS, NEED | NUM, AT(model), .choices = "linear" LS_ACTIVATIONS(KIND, KIND),
+      .help = "layers in order: - linear: 512, - relu, - linear: 10" },
+    { "loss", LS_KEY_CHOICE, NEED | NUM, AT(loss), .choices = LS_LOSSES(CHOICE) + 1,
       .help = "what is made small" },
 
     { "optimizer", LS_KEY_FORM, NEED, AT(optimizer.form), .choices = "sgd",

@@ -78,18 +78,6 @@ bool ls_text_seconds(const char *text, double *out)
     return all > 0 && text[-1] != ':';
 }
 
-const char *ls_real_text(double value, char out[LS_REAL_CHARS])
-{
-    locale_t plain = newlocale(LC_ALL_MASK, "C", NULL), before = uselocale(plain);
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(out, LS_REAL_CHARS, "%.*g", digits, value);
-        if (strtod(out, NULL) == value) break;
-    }
-    uselocale(before);
-    if (plain) freelocale(plain);
-    return out;
-}
-
 const char *ls_quote(const char *text, char out[LS_QUOTE_CHARS])
 {
     size_t room = LS_QUOTE_CHARS - 6, n = 0;
@@ -160,8 +148,15 @@ static const struct {
     { "out", "out_features units size" },
     { "in", "in_features" },
     { "linear", "dense fc" },
-    { "cross_entropy", "crossentropy nll" },
-    { "mse", "l2_loss" },
+    { "cross_entropy", "crossentropy" },
+    { "mse", "mse_loss l2 l2_loss" },
+    { "l1", "l1_loss mae" },
+    { "smooth_l1", "smooth_l1_loss" },
+    { "nll", "nll_loss" },
+    { "huber", "huber_loss" },
+    { "bce", "bce_loss binary_cross_entropy" },
+    { "bce_with_logits", "bce_logits binary_cross_entropy_with_logits" },
+    { "silu", "swish" },
     { "float64", "double" },
     { "float32", "float single" },
 };

@@ -79,6 +79,7 @@ static const char *suggest_choice(const char *choices, const char *word, char *o
 const char *ls_key_describe(const ls_key *k, char *out, size_t bytes)
 {
     char from[LS_REAL_CHARS], to[LS_REAL_CHARS];
+    int n;
     const char *what = k->type == LS_KEY_INT ? "a whole number" : "a number";
     switch (k->type) {
     case LS_KEY_INT:
@@ -99,7 +100,9 @@ const char *ls_key_describe(const ls_key *k, char *out, size_t bytes)
     case LS_KEY_PATHS:
         return "a file, a pattern, or a list of them";
     case LS_KEY_LAYERS:
-        return "a list of layers";
+        n = snprintf(out, bytes, "a list of layers: ");
+        describe_choices(k->choices, out + n, bytes - (size_t)n);
+        return out;
     }
     return "";
 }
@@ -223,6 +226,7 @@ void ls_value_write(const ls_settings *s, const ls_key *k, FILE *out)
         for (int64_t i = 0; i < ((const ls_layers *)at)->count; i++) {
             fprintf(out, "%s.%lld: ", k->path, (long long)i);
             ls_layer_write(&((const ls_layers *)at)->at[i], out);
+            fprintf(out, "\n");
         }
         return;
     case LS_KEY_TEXT:

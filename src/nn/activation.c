@@ -1,7 +1,8 @@
-/* activation.c -- activations as modules. One table says all: the name in a list of layers, PyTorch's
- * name, the settings that it prints, and the operation.
+/* activation.c -- activations as modules. One list says all (base/config.h): the name in a list of
+ * layers, PyTorch's name, the settings that it prints, and the operation.
  */
 #include "nn/nn.h"
+#include "base/config.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -27,16 +28,9 @@ static const struct ls_activation {
     ls_tensor *(*f)(ls_tensor *x);
     ls_tensor *(*with)(const ls_module *m, ls_tensor *x);
 } table[] = {
-    { "relu", "ReLU", "", 0, ls_relu, NULL },
-    { "leaky_relu", "LeakyReLU", "negative_slope=%g", 0.01, NULL, leaky_relu },
-    { "sigmoid", "Sigmoid", "", 0, ls_sigmoid, NULL },
-    { "tanh", "Tanh", "", 0, ls_tanh, NULL },
-    { "gelu", "GELU", "approximate='none'", 0, ls_gelu, NULL },
-    { "gelu_tanh", "GELU", "approximate='tanh'", 0, ls_gelu_tanh, NULL },
-    { "softplus", "Softplus", "beta=1, threshold=20", 0, ls_softplus, NULL },
-    { "silu", "SiLU", "", 0, ls_silu, NULL },
-    { "softmax", "Softmax", "dim=%g", -1, NULL, softmax },
-    { "log_softmax", "LogSoftmax", "dim=%g", -1, NULL, log_softmax },
+#define ALONE(kind, torch, detail)         { #kind, torch, detail, 0, ls_##kind, NULL },
+#define NUMBER(kind, torch, number, usual) { #kind, torch, number "=%g", usual, NULL, kind },
+    LS_ACTIVATIONS(ALONE, NUMBER)
 };
 enum { COUNT = sizeof table / sizeof *table };
 
@@ -72,6 +66,13 @@ ls_module *ls_activation_new(ls_ctx *ctx, const char *kind, double number)
     m->number = number != 0 ? number : a->usual;
     snprintf(m->detail, sizeof m->detail, a->detail, m->number);
     return m;
+}
+
+bool ls_layer_of(const ls_module *m, ls_layer *out)
+{
+    *out = (ls_layer){ m->activation ? m->activation->kind : "linear", m->in, m->out, m->count < 2,
+                       m->number };
+    return m->activation || m->in;
 }
 
 ls_kinds ls_activation_kinds(void)

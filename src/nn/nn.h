@@ -34,5 +34,6 @@ struct ls_module {
 /* A linear module with or without bias. */
 ls_module *ls_linear_make(ls_ctx *ctx, int64_t in, int64_t out, bool bias);
 bool ls_is_activation(const char *kind);
+bool ls_layer_of(const ls_module *m, ls_layer *out); /* as it is made by; false: no such module */
 typedef struct ls_kinds { char text[160]; } ls_kinds;
 ls_kinds ls_activation_kinds(void); /* "relu, leaky_relu, ..." */

@@ -6,19 +6,15 @@
  * own by that word: enough to refuse another one, not enough for `lockstep eval` to build it.
  */
 #include "train/train.h"
+#include "base/config.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The shortest decimal that reads back as value. */
 static void put_real(FILE *out, const char *key, double value)
 {
-    char text[40];
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) break;
-    }
-    fprintf(out, "%s: %s\n", key, text);
+    char text[LS_REAL_CHARS];
+    fprintf(out, "%s: %s\n", key, ls_real_text(value, text));
 }
 
 static void put_bool(FILE *out, const char *key, bool value)
@@ -26,30 +22,25 @@ static void put_bool(FILE *out, const char *key, bool value)
     fprintf(out, "%s: %s\n", key, value ? "true" : "false");
 }
 
-static bool is_kind(const ls_module *m, const char *kind)
+/* False for a module that is no layer: its kind. */
+static bool put_layer(FILE *out, int64_t i, const ls_module *m)
 {
-    return m && !strcmp(m->kind, kind);
-}
-
-static void put_layer(FILE *out, int64_t i, const ls_module *m)
-{
+    ls_layer l;
+    bool is_layer = ls_layer_of(m, &l);
     fprintf(out, "model.%lld: ", (long long)i);
-    if (is_kind(m, "Linear"))
-        fprintf(out, "{linear: {in: %lld, out: %lld, bias: %s}}\n", (long long)m->in,
-                (long long)m->out, m->count > 1 ? "true" : "false");
-    else if (is_kind(m, "ReLU")) fprintf(out, "relu\n");
-    else if (is_kind(m, "Tanh")) fprintf(out, "tanh\n");
-    else fprintf(out, "%s\n", m->kind);
+    if (is_layer) ls_layer_write(&l, out);
+    else fprintf(out, "%s", m->kind);
+    fprintf(out, "\n");
+    return is_layer;
 }
 
 static void put_model(FILE *out, const ls_module *m)
 {
-    if (is_kind(m, "Sequential")) {
+    if (!strcmp(m->kind, "Sequential")) {
         for (int64_t i = 0; i < m->count; i++) put_layer(out, i, m->member[i].module);
         return;
     }
-    put_layer(out, 0, m);
-    if (is_kind(m, "Linear")) return;
+    if (put_layer(out, 0, m)) return;
     ls_list p = ls_parameters(m);
     for (int64_t i = 0; i < p.count; i++)
         fprintf(out, "model.0.%s: %s\n", ls_parameter_name(m, i),
@@ -58,7 +49,10 @@ static void put_model(FILE *out, const ls_module *m)
 
 static const char *loss_name(ls_loss_fn *loss)
 {
-    return loss == ls_mse_loss ? "mse" : loss == ls_cross_entropy ? "cross_entropy" : "custom";
+#define NAME(name, f, classes)                                                                     \
+    if (loss == f) return #name;
+    LS_LOSSES(NAME)
+    return "custom";
 }
 
 static void put_run(FILE *out, const ls_ctx *ctx, const ls_run *run)

@@ -158,7 +158,7 @@ Test(config, complaints_on_one_rank_and_on_three)
                         "flow sequence that "
                         "begins in line 1" },
         { "data: {train: none.h5, batch_size: 1}\n",
-          "run.yaml:1:1: model is missing: layers in order: - linear: 512, - relu, - tanh" },
+          "run.yaml:1:1: model is missing: layers in order: - linear: 512, - relu, - linear: 10" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_config(1, cases[i].yaml, cases[i].complaint);
@@ -351,6 +351,50 @@ Test(run, writes_a_log)
     cr_expect(count_of("\n", log) == 3 && count_of("\"validation_accuracy\":", log) == 3, "%s",
               log);
     free(log);
+}
+
+/* Every layer in one model, and every loss with outputs that suit it: stopped on two ranks, gone on
+ * with on one. */
+Test(run, every_layer_and_loss)
+{
+#define LAYERS                                                                                     \
+    "[{linear: 5}, relu, {linear: 5}, {leaky_relu: 0.2}, leaky_relu, sigmoid, tanh, gelu, "        \
+    "gelu_tanh, softplus, silu, {softmax: {dim: 1}}, log_softmax, {linear: "
+    static const char *const cases[][2] = {
+        { "cross_entropy", LAYERS "3}]" }, { "nll", LAYERS "3}, log_softmax]" },
+        { "mse", LAYERS "1}]" },           { "l1", LAYERS "1}]" },
+        { "smooth_l1", LAYERS "1}]" },     { "huber", LAYERS "1}]" },
+        { "bce", LAYERS "1}, sigmoid]" },  { "bce_with_logits", LAYERS "1}]" },
+    };
+    make_run();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char loss[64], model[320], line[64];
+        snprintf(loss, sizeof loss, "--loss=%s", cases[i][0]);
+        snprintf(model, sizeof model, "--model=%s", cases[i][1]);
+        snprintf(line, sizeof line, "loss: %s\n", cases[i][0]);
+#define AS loss, model, "--optimizer.sgd.lr=0.01", "--quiet"
+        expect_end(lockstep("train", "small.yaml", AS, "--checkpoint.dir=one", "--fresh"), 0, "",
+                   "");
+        expect_end(lockstep_on(2, "train", "small.yaml", AS, "--checkpoint.dir=two", "--fresh",
+                               "--stop-after=5"),
+                   75, "", NULL);
+        expect_end(lockstep("train", "small.yaml", AS, "--checkpoint.dir=two"), 0, "", "");
+        expect_same_file(LAST("one"), LAST("two"));
+        spawned *s = lockstep("inspect", LAST("one"));
+        cr_expect(strstr(s->out, line) &&
+                      strstr(s->out, "model.3: {leaky_relu: {negative_slope: 0.2}}\n") &&
+                      strstr(s->out, "model.4: {leaky_relu: {negative_slope: 0.01}}\n") &&
+                      strstr(s->out, "model.11: {softmax: {dim: 1}}\n"),
+                  "%s", s->out);
+        spawned_free(s);
+        spawned *one = lockstep("eval", "one", "--data=more.h5");
+        cr_expect(!one->code && strstr(one->out, "rows 21"), "%s", one->err);
+        expect_end(lockstep_on(2, "eval", "one", "--data=more.h5"), 0, one->out, NULL);
+        spawned_free(one);
+    }
+    expect_end(lockstep("train", "small.yaml", "--loss=hubre"), 78, "",
+               "lockstep: --loss: must be cross_entropy, nll, mse, l1, smooth_l1, huber, bce or "
+               "bce_with_logits, not \"hubre\"; did you mean \"huber\"?\n");
 }
 
 /* ---- eval and inspect ------------------------------------------------------------------------ */

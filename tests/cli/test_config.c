@@ -80,7 +80,7 @@ Test(schema, defaults)
               c->model.at[0].out == 4);
     cr_expect(!c->model.at[0].no_bias && c->model.at[2].no_bias && c->model.at[2].out == 1);
     cr_expect_str_eq(c->model.at[1].kind, "relu");
-    cr_expect_eq(c->loss, LS_LOSS_MSE);
+    cr_expect_eq(ls_build_loss(c), ls_mse_loss);
     cr_expect(c->optimizer.sgd.lr == 0.1 && c->optimizer.sgd.momentum == 0 &&
               !c->optimizer.sgd.nesterov);
     cr_expect(c->train.epochs == 3 && c->train.leaf_rows == 32);
@@ -114,7 +114,7 @@ Test(schema, every_key)
               c->data.drop_last);
     cr_expect(c->model.count == 3 && !strcmp(c->model.at[1].kind, "tanh") &&
               c->model.at[2].out == 10);
-    cr_expect_eq(c->loss, LS_LOSS_CROSS_ENTROPY);
+    cr_expect_eq(ls_build_loss(c), ls_cross_entropy);
     cr_expect(c->optimizer.sgd.lr == 0.01 && c->optimizer.sgd.momentum == 0.9);
     cr_expect(c->optimizer.sgd.weight_decay == 1 && c->optimizer.sgd.nesterov);
     cr_expect(c->train.epochs == 10 && c->train.leaf_rows == 16);
@@ -191,11 +191,16 @@ Test(schema, wrong_values)
         { "optimizer: {}\n", "run.yaml:1:12: optimizer must be sgd, not keys and values" },
         { "optimizer: adam\n", "run.yaml:1:12: optimizer must be sgd, not \"adam\"" },
         { "optimizer:\n", "run.yaml:1:11: optimizer must be sgd, not nothing" },
-        { "model: relu\n", "run.yaml:1:8: model must be a list of layers, not \"relu\"" },
-        { "model: []\n", "run.yaml:1:8: model must be a list of layers, not a list" },
+        { "model: relu\n",
+          "run.yaml:1:8: model must be a list of layers: linear, relu, leaky_relu, sigmoid, tanh, "
+          "gelu, gelu_tanh, softplus, silu, softmax or log_softmax, not \"relu\"" },
+        { "model: []\n",
+          "run.yaml:1:8: model must be a list of layers: linear, relu, leaky_relu, sigmoid, tanh, "
+          "gelu, gelu_tanh, softplus, silu, softmax or log_softmax, not a list" },
         { "model: [relux]\n", "run.yaml:1:9: unknown layer \"relux\"; did you mean \"relu\"?" },
-        { "model: [softmax]\n",
-          "run.yaml:1:9: unknown layer \"softmax\"; known are linear, relu, tanh" },
+        { "model: [conv]\n",
+          "run.yaml:1:9: unknown layer \"conv\"; known are linear, relu, leaky_relu, sigmoid, "
+          "tanh, gelu, gelu_tanh, softplus, silu, softmax, log_softmax" },
         { "model: [linear]\n", "run.yaml:1:9: linear needs its number of outputs, as linear: 512" },
         { "model: [{linear: x}]\n",
           "run.yaml:1:18: linear.out must be a whole number from 1 to 2147483647, not \"x\"" },
@@ -209,6 +214,14 @@ Test(schema, wrong_values)
           "run.yaml:1:19: unknown key \"units\" in linear; did you mean \"out\"?" },
         { "model: [{relu: 3}]\n",
           "run.yaml:1:10: relu has no settings; write it alone, as - relu" },
+        { "model: [leaky_rleu]\n",
+          "run.yaml:1:9: unknown layer \"leaky_rleu\"; did you mean \"leaky_relu\"?" },
+        { "model: [{leaky_relu: {slope: 1}}]\n",
+          "run.yaml:1:23: unknown key \"slope\" in leaky_relu; known here: negative_slope" },
+        { "model: [{leaky_relu: 0}]\n",
+          "run.yaml:1:22: leaky_relu.negative_slope must be a number above 0, not \"0\"" },
+        { "model: [{softmax: {dim: 0}}]\n",
+          "run.yaml:1:25: softmax.dim must be -1 or 1, not \"0\"" },
         { "model: [{linear: 3, relu: }]\n",
           "run.yaml:1:21: a layer is one word, as relu, or one with its size, as linear: 512" },
         { "model: [[relu]]\n",
@@ -225,8 +238,9 @@ Test(schema, missing_keys_are_missed_where_they_belong)
     expect_config(
         resolve("seed: 1\n\ndata: {train: a}\n" MODEL REST),
         "run.yaml:3:1: data.batch_size is missing: rows of a step, over all ranks together");
-    expect_config(resolve(DATA REST),
-                  "run.yaml:1:1: model is missing: layers in order: - linear: 512, - relu, - tanh");
+    expect_config(
+        resolve(DATA REST),
+        "run.yaml:1:1: model is missing: layers in order: - linear: 512, - relu, - linear: 10");
     expect_config(resolve(DATA MODEL "optimizer: {sgd: {lr: 1}}\n"),
                   "run.yaml:1:1: loss is missing: what is made small");
     expect_config(resolve(DATA MODEL "loss: mse\n"),
@@ -262,8 +276,9 @@ Test(schema, the_table_is_sound)
         cr_expect(k->help && *k->help, "%s has no help", k->path);
         cr_expect(!(k->flags & LS_KEY_REQUIRED && k->standard), "%s is required and has a default",
                   k->path);
-        cr_expect(!k->choices == (k->type != LS_KEY_CHOICE && k->type != LS_KEY_FORM), "%s",
-                  k->path);
+        cr_expect(!k->choices == (k->type != LS_KEY_CHOICE && k->type != LS_KEY_FORM &&
+                                  k->type != LS_KEY_LAYERS),
+                  "%s", k->path);
         for (int64_t j = 0; j < i; j++)
             cr_expect(s->keys[j].at != k->at || k->type == LS_KEY_FORM, "%s and %s have one place",
                       s->keys[j].path, k->path);

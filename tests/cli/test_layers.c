@@ -239,9 +239,11 @@ Test(stored, what_is_no_run_of_the_command_is_refused)
         { "",
           "a.h5 /config:1:1: data.batch_size is missing: rows of a step, over all ranks together" },
         { "data.batch_size: 1\nloss: custom\n",
-          "a.h5 /config:2:7: loss must be cross_entropy or mse, not \"custom\"" },
+          "a.h5 /config:2:7: loss must be cross_entropy, nll, mse, l1, smooth_l1, huber, bce or "
+          "bce_with_logits, not \"custom\"" },
         { "model.0: Net\n",
-          "a.h5 /config:1:10: unknown layer \"Net\"; known are linear, relu, tanh" },
+          "a.h5 /config:1:10: unknown layer \"Net\"; known are linear, relu, leaky_relu, sigmoid, "
+          "tanh, gelu, gelu_tanh, softplus, silu, softmax, log_softmax" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_config(resolve_stored(cases[i].text), cases[i].complaint);
