@@ -196,9 +196,11 @@ static bool collect(slices *s, stage *t)
     int count = s->team.count, own = s->team.own;
     t->root = is_direct(&t->k) ? direct(&t->k, -1) : NULL;
     t->coming = 0;
-    for (int64_t i = first[own]; i < first[own + 1]; i++)
+    bool is_free = t->root != NULL;
+    for (int64_t i = first[own]; i < first[own + 1]; i++) {
         if (!(t->piece[i] = own_piece(s, &t->k, i - first[own]))) return false;
-    bool is_free = t->root && (first[own] == first[own + 1] || t->piece[first[own]] != t->root);
+        if (t->piece[i] == t->root) is_free = false; /* of a node's pieces, any may lie there */
+    }
     for (int step = 1; step < count; step++) {
         int from = (own + count - step) % count;
         for (int64_t i = first[from]; i < first[from + 1]; i++) {

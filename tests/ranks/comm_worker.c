@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 static const ls_links links = { .post = ls_comm_post,
@@ -22,6 +23,17 @@ static const ls_links links = { .post = ls_comm_post,
                                 .shared_free = ls_comm_shared_free,
                                 .is_common = ls_comm_is_common,
                                 .leave_common = ls_comm_leave_common };
+
+/* Machines of as many ranks as LS_TEST_NODE_RANKS says: in place of the function of libc. */
+int gethostname(char *name, size_t bytes)
+{
+    const char *each = getenv("LS_TEST_NODE_RANKS"), *rank = getenv("OMPI_COMM_WORLD_RANK");
+    struct utsname u;
+    if (each && rank) snprintf(name, bytes, "node%d", atoi(rank) / atoi(each));
+    else if (uname(&u)) return -1;
+    else snprintf(name, bytes, "%s", u.nodename);
+    return 0;
+}
 
 /* ---- a context by hand --------------------------------------------------------------------- */
 static ls_ctx *begin(const void *mpi_comm, int64_t leaf_rows, double deadline_s)
@@ -202,6 +214,32 @@ static void job_large(ls_ctx *ctx)
                    8, i % 2, true);
         check_sums(ctx, rows[i / 2], small, 50, i % 2, true);
     }
+}
+
+/* Pieces, of which the first is also the root, in memory that the ranks of a node see. */
+static void check_shared(ls_ctx *ctx, int64_t rows, int64_t count)
+{
+    ls_row_sum *s = sum_new(ctx, rows, count, LS_FLOAT32, false, 3);
+    void *own = s->piece[0], *root = s->root;
+    char *seen = ls_comm_shared_new(ctx, bytes_of(s), false, "a sum");
+    CHECK(seen, "%s", ctx->failure.text);
+    if (own) s->piece[0] = memcpy(seen, own, bytes_of(s));
+    s->root = seen;
+    ls_enter(ctx, "ls_backward");
+    CHECK(ls_comm_sums(ctx, &s, 1) == LS_OK, "%s", ctx->failure.text);
+    CHECK(sum_is_right(ctx, s, 3), "%s, rows %lld, count %lld", ctx->who, (long long)rows,
+          (long long)count);
+    s->piece[0] = own;
+    s->root = root;
+    ls_comm_shared_free(ctx, seen);
+    sum_free(s);
+}
+
+static void job_shared(ls_ctx *ctx)
+{
+    ctx->opts.leaf_rows = 1;
+    for (int64_t rows = 1; rows <= 40; rows++)
+        for (int64_t count = 9001; count < 100000; count *= 9) check_shared(ctx, rows, count);
 }
 
 /* Plans of many numbers of rows, more than are kept, and back to the first. */
@@ -546,6 +584,7 @@ int main(int argc, char **argv)
     ls_ctx *ctx = begin(NULL, 32, !strcmp(job, "late") ? 3 : 60);
     if (!strcmp(job, "sums")) job_sums(ctx);
     if (!strcmp(job, "large")) job_large(ctx);
+    if (!strcmp(job, "shared")) job_shared(ctx);
     if (!strcmp(job, "plans")) job_plans(ctx);
     if (!strcmp(job, "memory")) job_memory(ctx);
     if (!strcmp(job, "copies")) job_copies(ctx);

@@ -76,6 +76,21 @@ ParameterizedTest(ranks_job *p, comm, job)
     spawned_free(s);
 }
 
+/* ---- several nodes of several ranks -------------------------------------------------------- */
+Test(comm, nodes, .timeout = 120)
+{
+    static const struct {
+        int np;
+        char each[2];
+    } of[] = { { 3, "3" }, { 4, "2" }, { 6, "3" }, { 8, "2" } };
+    for (int i = 0; i < 4; i++) {
+        setenv("LS_TEST_NODE_RANKS", of[i].each, 1);
+        spawned *s = mpi_run(of[i].np, worker(), "shared", NULL);
+        check_ok(s, of[i].np, "shared");
+        spawned_free(s);
+    }
+}
+
 /* ---- one rank ------------------------------------------------------------------------------ */
 Test(comm, a_process_alone_never_starts_mpi)
 {
