@@ -137,6 +137,7 @@ typedef void ls_slice_done(void *of, int64_t sum, ls_range elements, const void 
 
 /* An update that train offers to a backward, to be made while gradients are reduced. */
 typedef struct ls_update {
+    bool (*takes)(void *of, const struct ls_tensor *param); /* else its gradient is to be kept */
     void (*slice)(void *of, struct ls_tensor *param, ls_range elements, const void *grad);
     void  *of;
     bool   common;  /* what slice() writes is common memory, all of it */

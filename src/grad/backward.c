@@ -118,15 +118,15 @@ static void settle_params(ls_ctx *ctx, const ls_plan *p)
     }
 }
 
-/* Whether the update that was offered can be made while trees are closed: every parameter's gradient
- * is one open tree and nothing else, and nobody waits for it. */
+/* Whether the update that was offered can be made while trees are closed: it takes every parameter's
+ * gradient, which is one open tree and nothing else, and nobody waits for it. */
 static bool may_update(const ls_ctx *ctx, const ls_plan *p)
 {
     int64_t count = 0;
     if (!ctx->update || ctx->failure.status || !p) return false;
     for (const ls_pending *q = p->params; q; q = q->next_param, count++)
         if (!q->t->grad_fresh || !q->uses || q->uses->later || q->uses->sum.rows <= 0 ||
-            q->t->hooks)
+            q->t->hooks || !ctx->update->takes(ctx->update->of, q->t))
             return false;
     return count > 0 && count == p->last.count;
 }

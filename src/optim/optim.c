@@ -139,16 +139,21 @@ ls_status ls_optim_step(ls_ctx *ctx, ls_optim *o)
     return ctx->failure.status;
 }
 
-static void update_slice(void *of, ls_tensor *param, ls_range e, const void *grad)
+/* It is o->latest then. They are asked for in the order of the list. */
+static bool has_param(void *of, const ls_tensor *param)
 {
     ls_optim *o = of;
     for (int64_t seen = 0; seen < o->params.count; seen++) {
-        if (o->params.at[o->latest] == param) {
-            update(o, o->latest, e, grad);
-            return;
-        }
+        if (o->params.at[o->latest] == param) return true;
         o->latest = (o->latest + 1) % o->params.count;
     }
+    return false;
+}
+
+static void update_slice(void *of, ls_tensor *param, ls_range e, const void *grad)
+{
+    ls_optim *o = of;
+    if (has_param(o, param)) update(o, o->latest, e, grad);
 }
 
 static bool is_common(const ls_optim *o)
@@ -162,8 +167,10 @@ static bool is_common(const ls_optim *o)
 
 ls_update ls_optim_begin(ls_optim *o)
 {
+    const bool common = is_common(o);
     o->bad = -1;
-    return (ls_update){ .slice = update_slice, .of = o, .common = is_common(o) };
+    if (!common) own(o); /* some may be: every rank updates all of it then */
+    return (ls_update){ .takes = has_param, .slice = update_slice, .of = o, .common = common };
 }
 
 ls_status ls_optim_end(ls_optim *o, const ls_update *u)

@@ -216,6 +216,7 @@ static void read_params(ls_ctx *ctx, ls_module *model, const char *path)
 ls_status ls_load(ls_ctx *ctx, ls_module *model, const char *path)
 {
     if (!ls_enter(ctx, "ls_load") || !model) return ls_agree(ctx);
+    if (ls_agree(ctx)) return ctx->failure.status; /* nobody reads what they have in common now */
     ls_list p = ls_parameters(model);
     if (ctx->is_root) read_params(ctx, model, path);
     if (ls_agree(ctx)) return ctx->failure.status;

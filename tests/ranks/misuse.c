@@ -117,6 +117,22 @@ static int wave(void *self, int64_t i, void *x, void *y)
     return 0;
 }
 
+static ls_loader *waves(ls_ctx *ctx)
+{
+    ls_dataset *d = ls_dataset_new(ctx, &(ls_dataset_def){ .name = "waves",
+                                                           .rows = 300,
+                                                           .item = wave,
+                                                           .x.shape = LS_SHAPE(32),
+                                                           .y.shape = LS_SHAPE(1) });
+    return ls_loader_new(ctx, d, &(ls_loader_opts){ .batch_size = 96, .shuffle = true });
+}
+
+static ls_module *wide_model(ls_ctx *ctx)
+{
+    return ls_sequential(ctx, LS_LINEAR(32, 256), LS_TANH, LS_LINEAR(256, 64), LS_RELU,
+                         LS_LINEAR(64, 1));
+}
+
 static void print_sums(ls_ctx *ctx, ls_list params)
 {
     LS_NO_GRAD(ctx);
@@ -131,14 +147,8 @@ static void print_sums(ls_ctx *ctx, ls_list params)
  * steps again, a loop by hand, another optimizer, and steps of its run. */
 static void by_hand_between(ls_ctx *ctx)
 {
-    ls_dataset *d = ls_dataset_new(ctx, &(ls_dataset_def){ .name = "waves",
-                                                           .rows = 300,
-                                                           .item = wave,
-                                                           .x.shape = LS_SHAPE(32),
-                                                           .y.shape = LS_SHAPE(1) });
-    ls_loader *data = ls_loader_new(ctx, d, &(ls_loader_opts){ .batch_size = 96, .shuffle = true });
-    ls_module *m = ls_sequential(ctx, LS_LINEAR(32, 256), LS_TANH, LS_LINEAR(256, 64), LS_RELU,
-                                 LS_LINEAR(64, 1));
+    ls_loader *data = waves(ctx);
+    ls_module *m = wide_model(ctx);
     ls_sgd_opts settings = { .lr = 0.01, .momentum = 0.9 };
     ls_list params = ls_parameters(m);
     ls_optim *o = ls_sgd_new(ctx, params, &settings);
@@ -164,6 +174,53 @@ static void by_hand_between(ls_ctx *ctx)
         ls_optim *older = o;
         o = ls_sgd_new(ctx, params, &settings);
         ls_optim_free(older);
+    }
+}
+
+/* Optimizers of all parameters and of some, large and small, in one program; the last layer's steps by
+ * hand from the gradients that a run's steps with the others leave. */
+static void several_optimizers(ls_ctx *ctx, bool small_first)
+{
+    ls_loader *data = waves(ctx);
+    ls_module *m = wide_model(ctx);
+    ls_sgd_opts settings = { .lr = 0.01, .momentum = 0.9 };
+    ls_list all = ls_parameters(m), some = { 1, all.at + 1 }, last = { 2, all.at + 4 };
+    ls_optim *first = ls_sgd_new(ctx, small_first ? some : all, &settings),
+             *second = ls_sgd_new(ctx, small_first ? all : some, &settings),
+             *by_hand = ls_sgd_new(ctx, last, &settings);
+    double cost;
+    ls_run run = { .model = m, .loss = ls_mse_loss, .data = data, .epochs = 9 };
+    for (int i = 0; i < 6 && !ls_error(ctx); i++) {
+        run.optim = i % 2 ? first : second;
+        ls_fit_step(ctx, &run, &cost);
+        print_sums(ctx, all);
+    }
+    run.optim = ls_sgd_new(ctx, (ls_list){ 4, all.at }, &settings);
+    for (int i = 0; i < 3 && !ls_error(ctx); i++) {
+        ls_optim_zero_grad(by_hand);
+        ls_fit_step(ctx, &run, &cost);
+        ls_printf(ctx, "gradient %d\n", ls_at(ls_grad(all.at[4]), 0) != 0);
+        ls_optim_step(ctx, by_hand);
+        print_sums(ctx, all);
+    }
+}
+
+/* Parameters are loaded right after a forward that some ranks are late for. */
+static void load_at_once(ls_ctx *ctx)
+{
+    ls_tensor *x, *y;
+    double cost;
+    ls_run run = { .model = wide_model(ctx), .loss = ls_mse_loss, .data = waves(ctx), .epochs = 9 };
+    run.dir = "load_at_once";
+    run.optim = ls_sgd_new(ctx, ls_parameters(run.model), &(ls_sgd_opts){ .lr = 0.1 });
+    ls_save(ctx, &run);
+    for (int i = 0; i < 3; i++) {
+        ls_fit_step(ctx, &run, &cost);
+        if (!ls_next(run.data, &x, &y)) return;
+        if (!ls_is_root(ctx)) usleep(100000);
+        ls_tensor *before = ls_forward(run.model, x);
+        ls_load(ctx, run.model, run.dir);
+        ls_printf(ctx, "%.9g\n", ls_item(ls_sum(before)));
     }
 }
 
@@ -208,6 +265,9 @@ int main(int argc, char **argv)
     else if (!strcmp(job, "one_row_bad")) one_row_bad(ctx);
     else if (!strcmp(job, "shared_weight")) shared_weight(ctx);
     else if (!strcmp(job, "by_hand_between")) by_hand_between(ctx);
+    else if (!strcmp(job, "small_optimizer_first")) several_optimizers(ctx, true);
+    else if (!strcmp(job, "small_optimizer_last")) several_optimizers(ctx, false);
+    else if (!strcmp(job, "load_at_once")) load_at_once(ctx);
     else if (!strcmp(job, "two_models")) return two_models(ctx);
     else if (!strcmp(job, "stale_result")) stale_result(ctx);
     else if (!strcmp(job, "late_rank")) late_rank(ctx, failing);

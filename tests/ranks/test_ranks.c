@@ -224,11 +224,15 @@ Test(ranks, misuse_is_named, .timeout = 600)
 
 Test(ranks, results_of_odd_programs_agree, .timeout = 300)
 {
-    static const char *const jobs[] = { "shared_weight", "two_models", "by_hand_between" };
-    for (int j = 0; j < 3; j++) {
+    static const char *const jobs[] = { "shared_weight",         "two_models",
+                                        "by_hand_between",       "load_at_once",
+                                        "small_optimizer_first", "small_optimizer_last" };
+    for (int j = 0; j < 6; j++) {
         spawned *first = mpi_run(1, tool("LS_TEST_MISUSE"), jobs[j], NULL);
         cr_assert(eq(int, first->code, 0), "%s", first->err);
+        cr_assert(strstr(first->out, "gradient 0") == NULL, "%s", first->out);
         for (int np = 2; np <= 8; np += np < 5 ? 1 : 3) {
+            spawned_free(run("rm", "-rf", "load_at_once", NULL));
             spawned *s = mpi_run(np, tool("LS_TEST_MISUSE"), jobs[j], NULL);
             cr_assert(s->code == 0 && !strcmp(s->out, first->out), "%s on %d ranks", jobs[j], np);
             spawned_free(s);
