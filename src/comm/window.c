@@ -109,8 +109,8 @@ static ls_shared *add(ls_ctx *ctx, size_t bytes, bool common)
     status = ls_comm_any(ctx, lacks, &lacks);
     if (fd >= 0) close(fd);
     ls_memory_free(cards);
-    if (s && (status || lacks)) {
-        free_block(c, s);
+    if (!s || status || lacks) {
+        if (s) free_block(c, s);
         return NULL;
     }
     s->older = c->shared;

@@ -235,8 +235,23 @@ static void check_shared(ls_ctx *ctx, int64_t rows, int64_t count)
     sum_free(s);
 }
 
+/* The last rank lacks memory for the n-th thing that a block needs: all fail, and go on. */
+static void check_shared_fails(ls_ctx *ctx, int n)
+{
+    char fault[32];
+    snprintf(fault, sizeof fault, "allocate:%d:%d", ctx->place.count - 1, n);
+    CHECK(setenv("LS_FAULT", fault, 1) == 0, "%s", fault);
+    ls_enter(ctx, "ls_sgd_new");
+    ls_fault_begin(ctx->place.rank);
+    void *seen = ls_comm_shared_new(ctx, 100000, n % 2, "a sum");
+    ls_fault_armed = false;
+    CHECK(!seen && ls_comm_agree(ctx) == LS_ERR_MEMORY, "%s: %s", fault, ctx->failure.text);
+    CHECK(ls_comm_clear(ctx) == LS_OK, "%s", ctx->failure.text);
+}
+
 static void job_shared(ls_ctx *ctx)
 {
+    for (int n = 1; n <= 2; n++) check_shared_fails(ctx, n);
     ctx->opts.leaf_rows = 1;
     for (int64_t rows = 1; rows <= 40; rows++)
         for (int64_t count = 9001; count < 100000; count *= 9) check_shared(ctx, rows, count);
