@@ -12,7 +12,7 @@ enum {
     STEPS = 2048,                          /* of k that a panel holds; a multiple of BLOCK */
     CHUNK = 384,                           /* rows whose sums are under way where k is longer */
     REGION_ROWS = 132, REGION_COLUMNS = 512,
-    PACKED_ROW = (TILE_ROWS + LANES - 1) / LANES * LANES, /* of outer's left factor */
+    GROUP = 4,                             /* tiles of rows whose left factors outer packs at once */
     KEPT = 512 * 1024 / (int)sizeof(real), /* reals of subtrees that outer keeps */
 };
 #define ALIGNED __attribute__((aligned(64)))
@@ -259,13 +259,14 @@ static void pack_panels(int64_t rows, int64_t n, const real *x, int64_t ldx, int
     }
 }
 
-/* rows rows of a tile's columns of g: packed[row][PACKED_ROW]. */
-static void pack_tile(int64_t rows, int64_t columns, const real *g, int64_t ldg, real *packed)
+/* rows rows of up to GROUP tiles' columns of g: packed[tile][row][TILE_ROWS], tiles so far apart. A vec
+ * reaches into the next row, which is written after it. */
+static void pack_tiles(int64_t rows, int64_t columns, const real *g, int64_t ldg, int64_t apart, real *packed)
 {
-    for (int64_t v = 0; v < columns; v += LANES) {
-        const int64_t lanes = least(columns - v, LANES);
-        for (int64_t r = 0; r < rows; r++) store(packed + r * PACKED_ROW + v, load_some(g + r * ldg + v, lanes));
-    }
+    for (int64_t r = 0; r < rows; r++, g += ldg, packed += TILE_ROWS)
+        for (int64_t i = 0, t = 0; i < columns; i += TILE_ROWS, t += apart)
+            for (int64_t v = 0; v < TILE_ROWS && i + v < columns; v += LANES)
+                store(packed + t + v, load_some(g + i + v, least(columns - i - v, LANES)));
 }
 
 /* A span of a region: g, x and c begin at its row and place. Panels of x are packed once for all rows of
@@ -273,14 +274,14 @@ static void pack_tile(int64_t rows, int64_t columns, const real *g, int64_t ldg,
 static void outer_span(const span *s, int64_t m, int64_t n, const real *g, int64_t ldg, const real *x, int64_t ldx,
                        real *kept, int depth, real *c, int64_t ldc, bool add)
 {
-    enum { PANEL = SPAN * WIDTH };
+    enum { PANEL = SPAN * WIDTH + LANES, TILE = SPAN * TILE_ROWS + 2 * LANES }; /* not 2^i apart: sets of a cache */
     const int64_t rows = s->to - s->from;
-    real          left[SPAN * PACKED_ROW] ALIGNED, right[REGION_COLUMNS / WIDTH * PANEL] ALIGNED;
+    real          left[GROUP * TILE] ALIGNED, right[REGION_COLUMNS / WIDTH * PANEL] ALIGNED;
     const bool    x_packed = m > 2 * TILE_ROWS || n % LANES, g_packed = n > 2 * WIDTH;
     if (x_packed) pack_panels(rows, n, x, ldx, PANEL, right);
-    for (int64_t i = 0, here; i < m; i += here) {
+    for (int64_t i = 0, slot = 0, here; i < m; i += here, slot = (slot + 1) % GROUP) {
         here = least(m - i, TILE_ROWS);
-        if (g_packed) pack_tile(rows, here, g + i, ldg, left);
+        if (g_packed && slot == 0) pack_tiles(rows, least(m - i, GROUP * TILE_ROWS), g + i, ldg, TILE, left);
         for (int64_t j = 0; j < n; j += WIDTH) {
             const int64_t across = least(n - j, WIDTH);
             const int     vecs = vecs_for(across), width = vecs * LANES;
@@ -288,8 +289,8 @@ static void outer_span(const span *s, int64_t m, int64_t n, const real *g, int64
             const tile   *t = tiles[vecs - 1];
             for (int64_t r = 0; r < here; r += t->rows) {
                 while (t->rows > here - r) t++;
-                const real *a = g_packed ? left + r : g + i + r;
-                const int64_t lda = g_packed ? PACKED_ROW : ldg, ldb = x_packed ? WIDTH : ldx;
+                const real *a = g_packed ? left + slot * TILE + r : g + i + r;
+                const int64_t lda = g_packed ? TILE_ROWS : ldg, ldb = x_packed ? WIDTH : ldx;
                 real *k = kept + (j * m + (i + r) * width) * depth, *to = c + (i + r) * ldc + j;
                 if (across < width) outer_edge(t, s, a, lda, b, ldb, width, k, to, ldc, across, add);
                 else t->outer(s, a, lda, b, ldb, k, to, ldc, add);
