@@ -11,7 +11,7 @@ enum {
     PACKED = 768 * 1024 / (int)sizeof(real), /* reals of inner's panels: they stay in the second cache */
     STEPS = 2048,                          /* of k that a panel holds; a multiple of BLOCK */
     CHUNK = 384,                           /* rows whose sums are under way where k is longer */
-    REGION_ROWS = 132, REGION_COLUMNS = 512,
+    REGION_ROWS = 264, REGION_COLUMNS = 512,
     GROUP = 4,                             /* tiles of rows whose left factors outer packs at once */
     KEPT = 512 * 1024 / (int)sizeof(real), /* reals of subtrees that outer keeps */
 };
@@ -227,7 +227,8 @@ static region region_of(int64_t rows, int64_t leaf_rows)
     for (; leaf_rows << (r.log + 1) <= SPAN; r.span_rows *= 2) r.log++;
     if (rows <= r.span_rows) return r;
     const int64_t leaves = (rows + leaf_rows - 1) / leaf_rows, spans = ((leaves - 1) >> r.log) + 1;
-    r.depth = spans > 1 ? 65 - __builtin_clzll((uint64_t)spans - 1) : 1;
+    const int part = leaf_rows > SPAN; /* of a leaf, which waits as well */
+    r.depth = part + (spans > 1 ? 64 - __builtin_clzll((uint64_t)spans - 1) : 0);
     r.rows = REGION_ROWS;
     r.columns = least(REGION_COLUMNS, KEPT / (r.depth * r.rows) / WIDTH * WIDTH);
     return r;
