@@ -97,6 +97,9 @@ bool ls_fault_fail(ls_fault_point point, ls_failure *f); /* the same, with f set
 void ls_stop_catch(void); /* from now on SIGTERM, SIGINT and SIGUSR1 are wishes */
 bool ls_stop_asked(void);
 
+/* ---- environment ------------------------------------------------------------------------------ */
+const char *ls_wanted_isa(void); /* LS_ISA: an instruction set by name; or NULL */
+
 /* ---- clock ----------------------------------------------------------------------------------- */
 double ls_clock_s(void); /* monotonic */
 

@@ -7,6 +7,7 @@
  * train/start.c, which connects the floors.
  */
 #include "base/base.h"
+#include <stdlib.h>
 #include <stdio.h>
 
 void ls_own(ls_ctx *ctx, ls_owned *o, void (*end)(void *self))
@@ -109,4 +110,10 @@ void *ls_shared_new(ls_ctx *ctx, size_t bytes, bool common, const char *what)
     if (ctx->failure.status) return NULL;
     return bytes > SHARED_LEAST_BYTES ? ctx->links->shared_new(ctx, bytes, common, what)
                                       : ls_new(ctx, bytes, what);
+}
+
+/* ---- environment --------------------------------------------------------------------------- */
+const char *ls_wanted_isa(void)
+{
+    return getenv("LS_ISA");
 }

@@ -60,7 +60,7 @@ static const ls_key keys[] = {
 
     { "model", LS_KEY_LAYERS, NEED | NUM, AT(model), .choices = "linear" LS_ACTIVATIONS(KIND, KIND),
       .help = "layers in order: - linear: 512, - relu, - linear: 10" },
-    { "loss", LS_KEY_CHOICE, NEED | NUM, AT(loss), .choices = LS_LOSSES(CHOICE) + 1,
+    { "loss", LS_KEY_CHOICE, NEED | NUM, AT(loss), .choices = &LS_LOSSES(CHOICE)[1],
       .help = "what is made small" },
 
     { "optimizer", LS_KEY_FORM, NEED, AT(optimizer.form), .choices = "sgd",

@@ -43,14 +43,26 @@ static const struct {
     { &ls_kernel_float32_generic, &ls_kernel_float64_generic, always },
 };
 
-const ls_kernel *ls_kernel_for(ls_dtype dtype, const char *isa)
+static const ls_kernel *table_of(ls_dtype dtype, const char *isa)
 {
-    if (dtype != LS_FLOAT32 && dtype != LS_FLOAT64) return NULL;
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
         const ls_kernel *k = dtype == LS_FLOAT32 ? sets[i].float32 : sets[i].float64;
         if ((!isa || strcmp(isa, k->isa) == 0) && sets[i].runs()) return k;
     }
     return NULL;
+}
+
+const ls_kernel *ls_kernel_for(ls_dtype dtype, const char *isa)
+{
+    if (dtype != LS_FLOAT32 && dtype != LS_FLOAT64) return NULL;
+    const ls_kernel *chosen = isa ? NULL : table_of(dtype, ls_wanted_isa());
+    return chosen ? chosen : table_of(dtype, isa);
+}
+
+const char *ls_kernel_unusable(void)
+{
+    const char *isa = ls_wanted_isa();
+    return !isa || table_of(LS_FLOAT32, isa) ? NULL : isa;
 }
 
 const ls_kernel *ls_kernel_openblas(ls_dtype dtype)

@@ -117,9 +117,11 @@ struct ls_kernel {
     void (*sgd)(int64_t n, void *p, const void *g, void *buf, const ls_sgd_step *s);
 };
 
-/* The table of a type; isa NULL: the best that this CPU runs. NULL if it runs it not, or
- * unknown. */
+/* The table of a type; isa NULL: what LS_ISA in the environment says, else the best that this CPU
+ * runs. NULL if it runs it not, or unknown. */
 const ls_kernel *ls_kernel_for(ls_dtype dtype, const char *isa);
+/* What LS_ISA says, where that is nothing that this CPU runs; else NULL. */
+const char *ls_kernel_unusable(void);
 /* The table with products by OpenBLAS, which then has one thread. */
 const ls_kernel *ls_kernel_openblas(ls_dtype dtype);
 /* The arithmetic that results depend on: "1", or "openblas/0.3.21/SkylakeX". */

@@ -32,6 +32,7 @@ typedef uint64_t word;
 /* UNROLL: the next loop, of constant length, becomes straight code. EACH: iterations of the next loop
  * are independent; arrays are the same or do not overlap. */
 #if defined(__clang__)
+#pragma clang diagnostic ignored "-Wpass-failed" /* EACH allows, and demands nothing */
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define EACH _Pragma("clang loop vectorize(assume_safety)")
 #else

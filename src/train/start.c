@@ -59,6 +59,12 @@ static ls_status use_options(ls_ctx *ctx)
     if (!ls_kernel_check_thread())
         return ls_fail(ctx, LS_ERR_USE,
                        "this thread does not round to nearest, or flushes small numbers to zero");
+    if (ls_kernel_unusable())
+        return ls_fail(
+            ctx, LS_ERR_CONFIG,
+            "LS_ISA is \"%s\", which is none of avx512, avx2 and generic that this CPU runs; "
+            "it runs %s",
+            ls_kernel_unusable(), ls_kernel_for(o->dtype, NULL)->isa);
     ls_random_seed(&ctx->random, o->seed);
     ctx->kernel = ls_kernel_for(o->dtype, NULL);
     if (o->kernel == LS_CANONICAL) return LS_OK;

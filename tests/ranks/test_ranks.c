@@ -68,6 +68,48 @@ Test(ranks, wide, .timeout = 300)
     unsetenv("LS_NODE_MEMORY");
 }
 
+/* The bytes of all parameters. */
+static void digest_of_model(const char *layers, char digest[65])
+{
+    char command[256];
+    snprintf(
+        command, sizeof command,
+        "for d in %s; do for p in weight bias; do h5dump -d model/$d.$p -b LE -o one runs/*.h5; "
+        "cat one >>all; done; done",
+        layers);
+    must_run(run("sh", "-c", command, NULL));
+    digest_of("all", digest);
+    must_run(run("rm", "-r", "all", "runs", NULL));
+}
+
+/* The same parameters from every instruction set, and from every compiler and machine: those stored. */
+Test(ranks, any_instruction_set, .timeout = 300)
+{
+    static const char *const sets[] = { "avx512", "avx2", "generic" };
+    static const char *const types[][2] = {
+        { "--dtype=float32", "e76f2dd8f7def7c090d2678d956270ada0ed4bf23b4043c447576649f5f58e13" },
+        { "--dtype=float64", "6957a938f1b56ca5741244c1fc2936771327427bf62ce5adce3a50a3ad19689a" },
+    };
+    int ran = 0;
+    make_regression("300", "linear: 100, gelu, linear: 60, tanh, linear: 20, sigmoid, linear: 1");
+    for (int i = 0; i < 12; i++) {
+        char digest[65];
+        const char *set = sets[i / 4], *const *type = types[i / 2 % 2];
+        setenv("LS_ISA", set, 1);
+        spawned *s = train(i % 2 ? 3 : 1, "regression.yaml", "runs", type[0]);
+        if (s->code == 78 && strstr(s->err, "LS_ISA")) { /* not on this CPU */
+            spawned_free(s);
+            continue;
+        }
+        must_run(s);
+        digest_of_model("0 2 4 6", digest);
+        cr_assert(strcmp(digest, type[1]) == 0, "%s, %s: %s", set, type[0], digest);
+        ran++;
+    }
+    unsetenv("LS_ISA");
+    cr_assert(ran >= 4); /* generic at least */
+}
+
 /* OpenBLAS makes the products: one result all the same, which canonical kernels do not go on from. */
 Test(ranks, openblas, .timeout = 300)
 {
