@@ -25,6 +25,9 @@ void ls_comm_finish(ls_ctx *ctx);
 /* After an agreed failure: there is none, and nothing is left of it. Collective. */
 ls_status ls_comm_clear(ls_ctx *ctx);
 
+/* All of the functions below, as others call them. */
+extern const ls_links ls_comm_links;
+
 void      ls_comm_post(ls_ctx *ctx);
 ls_status ls_comm_agree(ls_ctx *ctx);
 ls_status ls_comm_any(ls_ctx *ctx, uint64_t mine, uint64_t *all);

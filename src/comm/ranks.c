@@ -12,6 +12,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+const ls_links ls_comm_links = {
+    .post = ls_comm_post,
+    .agree = ls_comm_agree,
+    .any = ls_comm_any,
+    .broadcast = ls_comm_broadcast,
+    .sums = ls_comm_sums,
+    .update = ls_comm_update,
+    .gather = ls_comm_gather,
+    .collect = ls_comm_collect,
+    .shared_new = ls_comm_shared_new,
+    .shared_free = ls_comm_shared_free,
+    .is_common = ls_comm_is_common,
+    .leave_common = ls_comm_leave_common,
+};
+
 /* ---- start --------------------------------------------------------------------------------- */
 /* Does a launcher say that there may be other ranks? */
 static bool has_launcher(void)

@@ -8,19 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const ls_links links = { .post = ls_comm_post,
-                                .agree = ls_comm_agree,
-                                .any = ls_comm_any,
-                                .broadcast = ls_comm_broadcast,
-                                .sums = ls_comm_sums,
-                                .update = ls_comm_update,
-                                .gather = ls_comm_gather,
-                                .collect = ls_comm_collect,
-                                .shared_new = ls_comm_shared_new,
-                                .shared_free = ls_comm_shared_free,
-                                .is_common = ls_comm_is_common,
-                                .leave_common = ls_comm_leave_common };
-
 static void set_options(ls_ctx *ctx, const ls_opts *o)
 {
     ctx->opts = o ? *o : (ls_opts){ 0 };
@@ -87,7 +74,7 @@ static ls_ctx *start(const void *mpi_comm, const ls_opts *o)
     set_options(ctx, o);
     ctx->kernel = ls_kernel_for(LS_FLOAT32, NULL);
     if (ls_comm_start(ctx, mpi_comm)) return ctx;
-    ctx->links = &links;
+    ctx->links = &ls_comm_links;
     ctx->tape = ls_tape_new(ctx);
     ls_enter(ctx, "ls_start");
     use_options(ctx);

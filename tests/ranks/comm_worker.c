@@ -11,19 +11,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-static const ls_links links = { .post = ls_comm_post,
-                                .agree = ls_comm_agree,
-                                .any = ls_comm_any,
-                                .broadcast = ls_comm_broadcast,
-                                .sums = ls_comm_sums,
-                                .update = ls_comm_update,
-                                .gather = ls_comm_gather,
-                                .collect = ls_comm_collect,
-                                .shared_new = ls_comm_shared_new,
-                                .shared_free = ls_comm_shared_free,
-                                .is_common = ls_comm_is_common,
-                                .leave_common = ls_comm_leave_common };
-
 /* Machines of as many ranks as LS_TEST_NODE_RANKS says: in place of the function of libc. */
 int gethostname(char *name, size_t bytes)
 {
@@ -40,7 +27,7 @@ static ls_ctx *begin(const void *mpi_comm, int64_t leaf_rows, double deadline_s)
 {
     ls_ctx *ctx = ls_memory_new(sizeof *ctx);
     ctx->opts = (ls_opts){ .dtype = LS_FLOAT32, .leaf_rows = leaf_rows, .deadline_s = deadline_s };
-    ctx->links = &links;
+    ctx->links = &ls_comm_links;
     ctx->kernel = ls_kernel_for(LS_FLOAT32, NULL);
     if (ls_comm_start(ctx, mpi_comm)) {
         fprintf(stderr, "cannot start: %s\n", ctx->failure.text);

@@ -1,17 +1,11 @@
 /* test_autograd.c -- what a program may ask of autograd: backward with a given gradient, graphs that stay,
  * gradients that are none, of values on the way, and hooks, also in a run.
  */
+#include "fails.h"
 #include "grad/grad.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <string.h>
-
-#define FAILS(ctx, status, fragment)                                                               \
-    do {                                                                                           \
-        cr_assert(eq(int, ls_error(ctx), status), "%s", ls_error_text(ctx));                       \
-        cr_assert(strstr(ls_error_text(ctx), fragment) != NULL, "%s", ls_error_text(ctx));         \
-        ls_finish(ctx);                                                                            \
-    } while (0)
 
 static ls_tensor *parameter(ls_ctx *ctx, double value)
 {

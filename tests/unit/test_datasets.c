@@ -1,17 +1,11 @@
 /* test_datasets.c -- datasets made of datasets, splits and generators: the rows and orders of PyTorch's, on
  * every kind of dataset, with loaders over them. Row i of the datasets here holds i.
  */
+#include "fails.h"
 #include "data/data.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <string.h>
-
-#define FAILS(ctx, status, fragment)                                                               \
-    do {                                                                                           \
-        cr_assert(eq(int, ls_error(ctx), status), "%s", ls_error_text(ctx));                       \
-        cr_assert(strstr(ls_error_text(ctx), fragment) != NULL, "%s", ls_error_text(ctx));         \
-        ls_finish(ctx);                                                                            \
-    } while (0)
 
 static int item(void *self, int64_t i, void *x, void *y)
 {

@@ -1,19 +1,13 @@
 /* test_grad.c -- autograd's rules: accumulation, scopes, several uses, and its errors as sentences.
  * And that a step which repeats an earlier one, wholly or in part, gives what it gives alone.
  */
+#include "fails.h"
 #include "grad/grad.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <criterion/parameterized.h>
 #include <math.h>
 #include <string.h>
-
-#define FAILS(ctx, status, fragment)                                                               \
-    do {                                                                                           \
-        cr_assert(eq(int, ls_error(ctx), status), "%s", ls_error_text(ctx));                       \
-        cr_assert(strstr(ls_error_text(ctx), fragment) != NULL, "%s", ls_error_text(ctx));         \
-        ls_finish(ctx);                                                                            \
-    } while (0)
 
 static ls_tensor *parameter(ls_ctx *ctx, double value)
 {

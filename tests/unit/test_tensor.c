@@ -1,16 +1,10 @@
 /* test_tensor.c -- tensors: making, reading, their lives, slabs, and the errors as sentences. */
+#include "fails.h"
 #include "tensor/tensor.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <math.h>
 #include <string.h>
-
-#define FAILS(ctx, status, fragment)                                                               \
-    do {                                                                                           \
-        cr_assert(eq(int, ls_error(ctx), status), "%s", ls_error_text(ctx));                       \
-        cr_assert(strstr(ls_error_text(ctx), fragment) != NULL, "%s", ls_error_text(ctx));         \
-        ls_finish(ctx);                                                                            \
-    } while (0)
 
 Test(tensor, values_shapes_items)
 {
