@@ -49,6 +49,7 @@ enum { LS_PHASES = 4 }; /* read, forward, backward, update */
 typedef struct ls_pulse {
     uint64_t wishes;
     uint64_t digest; /* of what is to be equal on all ranks */
+    uint64_t start, made; /* of what a node's ranks hold in common: one start and all made are 0 together */
     double   step_s; /* of the last step */
     double   busy_s[LS_PHASES]; /* of its own, waiting for others left out */
 } ls_pulse;

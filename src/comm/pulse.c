@@ -4,7 +4,8 @@
  * One small exchange carries all three, so that a rank's wish to stop is known to all in the same
  * step, a copy that has changed is found, and a slow rank has a name. All ranks hold the same words
  * and come to the same end. Which copy is the wrong one is settled by the majority; where there is
- * none nobody can tell, and all are named.
+ * none nobody can tell, and all are named. What the ranks of a node hold in common has no copies; their
+ * updates keep account of it (optim/tally.c), and the account must balance.
  *
  * Called by train.
  */
@@ -36,6 +37,29 @@ static void name_different(ls_failure *f, const ls_pulse *all, int count, const 
         "replicas differ at %s: rank%s %s%s; run again to go on from the newest checkpoint; where "
         "it comes again, memory of a machine may be broken",
         when, named == 1 ? "" : "s", text, named > MOST_NAMED ? " and more" : "");
+}
+
+/* ---- what ranks hold in common ----------------------------------------------------------------- */
+/* The first rank of a node whose memory has changed by itself, or -1. */
+static int first_changed(const ls_comm *c, const ls_pulse *all)
+{
+    for (int first = 0; first < c->count; first += c->node.count) {
+        uint64_t balance = all[first].start;
+        for (int r = first; r < first + c->node.count; r++) balance += all[r].made;
+        if (balance) return first;
+    }
+    return -1;
+}
+
+static void name_changed(ls_failure *f, const ls_comm *c, int first, const char *when)
+{
+    ls_failure_set(
+        f, LS_ERR_REPLICA,
+        "replicas differ at %s: ranks %d to %d: the memory that they hold in common is not what "
+        "they "
+        "wrote; run again to go on from the newest checkpoint; where it comes again, memory of a "
+        "machine may be broken",
+        when, first, first + c->node.count - 1);
 }
 
 /* ---- who is slow ----------------------------------------------------------------------------- */
@@ -111,8 +135,10 @@ ls_status ls_comm_pulse(ls_ctx *ctx, const ls_pulse *mine, const char *when, ls_
         differs |= all[r].digest != all[0].digest;
     }
     if (out->wishes & LS_WISH_REPORT) find_slowest(all, c->count, out);
+    int changed = c->node.count > 1 ? first_changed(c, all) : -1;
     if (differs) name_different(&f, all, c->count, when);
-    if (ls_comm_end(ctx, true) || !differs) return ctx->failure.status;
+    else if (changed >= 0) name_changed(&f, c, changed, when);
+    if (ls_comm_end(ctx, true) || !f.status) return ctx->failure.status;
     ls_fail_with(ctx, &f);
     return ls_comm_agree(ctx);
 }

@@ -254,6 +254,14 @@ static int64_t first_bad(int64_t n, const void *x_)
     return -1;
 }
 
+static uint64_t bit_sum(int64_t n, const void *x_)
+{
+    const real *x = x_;
+    word        sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += bits_of(x[i]);
+    return (uint64_t)sum << (64 - 8 * sizeof sum);
+}
+
 static void argmax(int64_t rows, int64_t n, const void *x_, int64_t *out)
 {
     for (int64_t r = 0; r < rows; r++) {

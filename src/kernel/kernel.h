@@ -87,6 +87,9 @@ struct ls_kernel {
     void (*from_double)(int64_t n, const double *x, void *out);
     void (*from_int64)(int64_t n, const int64_t *x, void *out);
     int64_t (*first_bad)(int64_t n, const void *x); /* index of the first infinity or NaN, or -1 */
+    /* The sum of the elements' bits as integers, in the highest bits of the result: one that flips changes
+     * it, and sums add up. */
+    uint64_t (*bit_sum)(int64_t n, const void *x);
     void (*argmax)(int64_t rows, int64_t n, const void *x, int64_t *out); /* the first of equals; NaN wins */
 
     /* ---- along axes -------------------------------------------------------------------------- */

@@ -26,7 +26,7 @@
     .sum_square = sum_square, .sum_to = sum_to, .binary = binary, .unary = unary,               \
     .unary_back = unary_back, .add = add, .add_of = add_of, .axpy = axpy, .fill = fill,         \
     .from_double = from_double, .from_int64 = from_int64, .first_bad = first_bad,               \
-    .argmax = argmax, .pair = pair_of, .pair_back = pair_back, .choose = choose,                \
+    .bit_sum = bit_sum, .argmax = argmax, .pair = pair_of, .pair_back = pair_back, .choose = choose,                \
     .softmax = softmax, .softmax_back = softmax_back, .extreme = extreme,                       \
     .extreme_back = extreme_back, .square_back = square_back, .cross_entropy = cross_entropy,   \
     .cross_entropy_back = cross_entropy_back, .sgd = sgd

@@ -14,6 +14,7 @@ static void end_optim(void *self)
     if (o->state) o->ctx->links->shared_free(o->ctx, o->state[0]);
     ls_memory_free(o->state);
     ls_memory_free(o->began);
+    ls_memory_free(o->tally);
     ls_memory_free((void *)(uintptr_t)o->params.at);
     ls_memory_free(o);
 }
@@ -39,10 +40,11 @@ static bool make_state(ls_optim *o)
     o->state = ls_new(o->ctx, ((size_t)o->params.count * (size_t)o->slots + 1) * sizeof *o->state,
                       "the optimizer");
     o->began = ls_new(o->ctx, (size_t)o->params.count * sizeof *o->began, "the optimizer");
+    o->tally = ls_new(o->ctx, (size_t)o->params.count * sizeof *o->tally, "the optimizer");
     char *at = o->state
                    ? o->state[0] = ls_shared_new(o->ctx, bytes, true, "the state of the optimizer")
                    : NULL;
-    if (!at || !o->began) return false;
+    if (!at || !o->began || !o->tally) return false;
     for (int64_t i = 0; i < o->params.count; i++)
         for (int s = 0; s < o->slots; s++) {
             o->state[i * o->slots + s] = at;
@@ -106,7 +108,14 @@ static void update(ls_optim *o, int64_t i, ls_range e, const char *grad)
     const ls_kernel *k = o->ctx->kernel;
     for (ls_range now = { e.from, 0 }; now.from < e.to; now.from = now.to) {
         now.to = e.to - now.from < CHUNK ? e.to : now.from + CHUNK;
+        const bool tallies = o->tallies == LS_TALLY_ON;
+        const uint64_t found = tallies ? ls_tally_sum(o, i, now) : 0;
         o->kind->update(o, i, now, grad + (size_t)(now.from - e.from) * k->bytes);
+        if (tallies) {
+            const uint64_t left = ls_tally_sum(o, i, now);
+            o->tally[i].made += left - found;
+            o->tally[i].last += left;
+        }
         if (o->bad >= 0) continue;
         const char *values = o->params.at[i]->data;
         const int64_t bad = k->first_bad(now.to - now.from, values + (size_t)now.from * k->bytes);
@@ -170,6 +179,7 @@ ls_update ls_optim_begin(ls_optim *o)
     const bool common = is_common(o);
     o->bad = -1;
     if (!common) own(o); /* some may be: every rank updates all of it then */
+    ls_tally_begin(o, common);
     return (ls_update){ .takes = has_param, .slice = update_slice, .of = o, .common = common };
 }
 
@@ -180,6 +190,7 @@ ls_status ls_optim_end(ls_optim *o, const ls_update *u)
         own(o);
         if (!o->ctx->failure.status) update_all(o);
     }
+    ls_tally_end(o, u->made);
     for (int64_t i = 0; i < o->params.count; i++) {
         if (u->made && o->params.at[i]->has_grad) o->began[i] = o->slots > 0;
         o->params.at[i]->has_grad = false; /* slices of it may be on other ranks */

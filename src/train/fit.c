@@ -191,21 +191,28 @@ static ls_lock *take_directory(ls_ctx *ctx, const ls_run *run)
     return lock;
 }
 
-static ls_status train(ls_ctx *ctx, const ls_run *run, ls_lock *lock)
+static void run_epochs(fit *f)
 {
-    fit f = { .ctx = ctx, .run = run, .progress = ls_progress_of(ctx, run), .lock = lock };
-    ls_guard_begin(&f.guard, ctx, run);
-    if (run->dir && !run->fresh) ls_resume(ctx, run);
-    if (ls_agree(ctx)) return ctx->failure.status;
+    ls_ctx *ctx = f->ctx;
+    const ls_run *run = f->run;
     if (ls_loader_epoch(run->data) >= run->epochs)
         ls_printf(ctx, "lockstep: %s is finished: %lld of %lld epochs are done\n", ls_run_name(run),
                   (long long)ls_loader_epoch(run->data), (long long)run->epochs);
     else warn_of_idle_ranks(ctx, run);
     ls_report_open(ctx, run);
-    f.trace = ls_trace_begin(ctx, run);
-    while (ls_loader_epoch(run->data) < run->epochs) run_epoch(&f);
-    ls_trace_end(f.trace, run);
+    f->trace = ls_trace_begin(ctx, run);
+    while (ls_loader_epoch(run->data) < run->epochs) run_epoch(f);
+    ls_trace_end(f->trace, run);
     if (ls_fault(LS_FAULT_finish)) ls_fail(ctx, LS_ERR_USE, "fault point finish");
+}
+
+static ls_status train(ls_ctx *ctx, const ls_run *run, ls_lock *lock)
+{
+    fit f = { .ctx = ctx, .run = run, .progress = ls_progress_of(ctx, run), .lock = lock };
+    ls_guard_begin(&f.guard, ctx, run);
+    if (run->dir && !run->fresh) ls_resume(ctx, run);
+    if (!ls_agree(ctx)) run_epochs(&f);
+    ls_guard_end(&f.guard);
     return ls_agree(ctx);
 }
 

@@ -6,6 +6,8 @@
  * the pulse before, from the longest step of any rank. The state is one space of bytes (parameters,
  * the optimizer's state) cut into PARTS; each pulse compares the digests of as many parts as steps
  * have passed, so that all of it is compared every PARTS steps, and the whole of it before a save.
+ * Of what the ranks of a node hold in common there is one copy: updates keep account of it instead, and
+ * each pulse, and each save, asks whether it is what they have written.
  * The generator and the progress are small and always compared.
  *
  * Called by fit.c after each step, by save.c before anything is written, by step.c for a cost that
@@ -171,8 +173,14 @@ void ls_guard_begin(ls_guard *g, ls_ctx *ctx, const ls_run *run)
     double now = ls_clock_s();
     *g = (ls_guard){ .run = run, .begin_s = now, .last_s = now, .reported_s = now, .every = 1 };
     g->waited_s = ls_comm_waited_s(ctx);
+    ls_tally_want(run->optim, true);
     double tenth = ctx->opts.deadline_s / 10; /* of a wait that ends the job */
     g->report_every_s = tenth > report_s ? report_s : tenth < soonest_s ? soonest_s : tenth;
+}
+
+void ls_guard_end(ls_guard *g)
+{
+    ls_tally_want(g->run->optim, false); /* the program may write again */
 }
 
 /* Time of this rank's own in each phase. phases: of the epoch so far. */
@@ -217,6 +225,7 @@ static ls_status pulse(ls_guard *g, ls_ctx *ctx, ls_pulse *mine)
     char when[40];
     size_t bytes = state_bytes(g->run);
     int64_t last = g->part + g->every < PARTS ? g->part + g->every : PARTS;
+    ls_tally_get(g->run->optim, false, &mine->start, &mine->made);
     mine->digest = digest_of(ctx, g->run, part_begin(bytes, g->part), part_begin(bytes, last));
     memcpy(mine->busy_s, g->busy_s, sizeof mine->busy_s);
     snprintf(when, sizeof when, "step %lld", (long long)ls_steps_done(g->run));
@@ -261,6 +270,7 @@ ls_status ls_guard_state(ls_ctx *ctx, const ls_run *run)
     char when[40];
     check_parameters(ctx, run);
     if (ctx->failure.status || ls_comm_is_alone(ctx)) return ctx->failure.status;
+    ls_tally_get(run->optim, true, &mine.start, &mine.made);
     mine.digest = digest_of(ctx, run, 0, SIZE_MAX);
     snprintf(when, sizeof when, "step %lld", (long long)ls_steps_done(run));
     return ls_comm_pulse(ctx, &mine, when, &all);

@@ -70,6 +70,7 @@ typedef struct ls_guard {
     double  reported_s, report_every_s, waited_s, seen_s[LS_PHASES], busy_s[LS_PHASES];
 } ls_guard;
 void      ls_guard_begin(ls_guard *g, ls_ctx *ctx, const ls_run *run);
+void      ls_guard_end(ls_guard *g);
 ls_status ls_guard_step(ls_guard *g, ls_ctx *ctx, const ls_phases *phases); /* after each; collective */
 /* That the whole state is finite, and equal on all ranks. Collective. */
 ls_status ls_guard_state(ls_ctx *ctx, const ls_run *run);

@@ -244,6 +244,15 @@ Test(kernel, small_ones)
         k->fill(N, 0.1, ty);
         for (int i = 0; i < N; i++) cr_assert(same(at(t, ty, i), to(t, 0.1)));
 
+        uint64_t bits = k->bit_sum(N, tx);
+        cr_assert_eq(k->bit_sum(0, tx), 0);
+        cr_assert_eq(bits, k->bit_sum(7, tx) + k->bit_sum(N - 7, (char *)tx + 7 * k->bytes));
+        for (size_t bit = 0; bit < N * k->bytes * 8; bit += 37) {
+            ((unsigned char *)tx)[bit / 8] ^= (unsigned char)(1 << bit % 8);
+            cr_assert_neq(bits, k->bit_sum(N, tx));
+            ((unsigned char *)tx)[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        }
+
         cr_assert_eq(k->first_bad(N, tx), -1);
         cr_assert_eq(k->first_bad(0, tx), -1);
         static const double bad[] = { INFINITY, -INFINITY, NAN };
