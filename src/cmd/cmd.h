@@ -3,7 +3,7 @@
  *   main.c    the table of sub-commands          words.c   the words after a sub-command
  *   train.c   eval.c   convert.c   inspect.c     help.c    what --help prints
  *   launch.c  mpirun, started again              job.c     one mpirun, watched
- *   verify.c  verify and diff
+ *   verify.c  verify and diff                    note.c    one launcher a directory, and what one has left
  *
  *   text.c    numbers, words, suggestions        model.c   the layers of a model
  *   yaml.c    a document as a tree               schema.c  the keys of a run
@@ -203,10 +203,24 @@ typedef struct ls_command {
 extern const ls_command ls_train_command, ls_launch_command, ls_eval_command, ls_convert_command,
     ls_inspect_command, ls_verify_command, ls_diff_command;
 
+/* ---- note.c: one launcher a directory, and what a dead one has left ---------------------------- */
+typedef struct ls_note { int fd, head; char path[4096]; } ls_note; /* begins with fd -1: not taken */
+/* Takes it where it is not, ends and removes what the launcher before has left. OUTPUT: another launcher
+ * has it. Well, and not taken, where there is no such directory. */
+ls_status ls_note_take(ls_note *n, const char *dir, ls_failure *f);
+void      ls_note_write(ls_note *n, long mpirun, unsigned long job); /* job: 0, not known yet */
+void      ls_note_leave(ls_note *n);
+void      ls_note_clean(long mpirun, unsigned long job); /* files of a job that has ended */
+
+typedef struct ls_process { char state; long parent; unsigned long long began; } ls_process;
+ls_process    ls_process_of(long pid);  /* parent -1: there is none */
+unsigned long ls_process_job(long pid); /* of a rank, mpirun's number of its job; 0: it is none, or of another user */
+
 /* ---- job.c: one mpirun, watched -------------------------------------------------------------- */
 enum { LS_JOB_RANKS = 4096 };
 typedef struct ls_job {
     const char   *dir;   /* of checkpoints */
+    ls_note      *note;
     int64_t       count; /* of ranks */
     pid_t         mpirun, pid[LS_JOB_RANKS];
     int           ranks_found; /* on this host */
@@ -223,10 +237,10 @@ typedef struct ls_job {
     char          line[4096], frame[8192];
 } ls_job;
 /* args: mpirun and its words, ended by NULL. */
-ls_status ls_job_start(ls_job *j, const char *const *args, int64_t count, const char *dir, ls_failure *f);
+ls_status ls_job_start(ls_job *j, const char *const *args, int64_t count, const char *dir, ls_note *note,
+                       ls_failure *f);
 /* Until it has ended, and nothing of it is left. hang_s: longest time without a step; 0: any. */
 void ls_job_watch(ls_job *j, double hang_s);
-void ls_job_clean(const char *dir); /* what an earlier launcher could not */
 
 /* ---- words.c --------------------------------------------------------------------------------- */
 /* f into the context; the hint to --help where the words of the sub-command were wrong. */

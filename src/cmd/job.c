@@ -5,22 +5,19 @@
  * writes the step that it has done; and /proc, where its ranks are. mpirun is in a process group of
  * its own, so that a Ctrl-C reaches only who knows what to do with it, and is told to end when its
  * parent does; ranks end with mpirun. What it leaves behind when it is killed, shared memory and a
- * directory, is removed by the name of the job.
+ * directory, is removed (note.c).
  *
  * Called by launch.c.
  */
 #include "cmd/cmd.h"
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,113 +30,20 @@ static void rest(double s)
     (void)poll(NULL, 0, (int)(s * 1000));
 }
 
-/* ---- what a job leaves behind ---------------------------------------------------------------- */
-static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *at)
-{
-    (void)about, (void)kind, (void)at;
-    (void)remove(path); /* another job's, or gone already */
-    return 0;
-}
-
-/* vader_segment.HOST.UID.JOB.RANK, the job in hexadecimal. */
-static void remove_shared(unsigned long job)
-{
-    char part[32], path[320];
-    DIR *d = opendir("/dev/shm");
-    snprintf(part, sizeof part, ".%lx.", job);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        if (strncmp(e->d_name, "vader_segment.", 14) != 0 || !strstr(e->d_name, part)) continue;
-        snprintf(path, sizeof path, "/dev/shm/%s", e->d_name);
-        (void)unlink(path);
-    }
-    if (d) (void)closedir(d);
-}
-
-static void remove_session(long mpirun)
-{
-    char host[65] = "", path[256];
-    const char *base = getenv("TMPDIR");
-    if (gethostname(host, sizeof host - 1)) return;
-    host[strcspn(host, ".")] = '\0';
-    snprintf(path, sizeof path, "%s/ompi.%s.%u/pid.%ld", base ? base : "/tmp", host,
-             (unsigned)geteuid(), mpirun);
-    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void note_path(const char *dir, char path[4096])
-{
-    snprintf(path, 4096, "%s/.lockstep.job", dir);
-}
-
-/* For the next launcher, should this one not live to clean up. */
-static void write_note(const ls_job *j)
-{
-    char path[4096];
-    note_path(j->dir, path);
-    FILE *out = fopen(path, "we");
-    if (!out) return; /* then there is nothing to read either */
-    fprintf(out, "%ld %lx\n", (long)j->mpirun, j->number);
-    (void)fclose(out);
-}
-
-void ls_job_clean(const char *dir)
-{
-    char path[4096];
-    long mpirun = 0;
-    unsigned long job = 0;
-    note_path(dir, path);
-    FILE *in = fopen(path, "re");
-    if (!in) return;
-    bool is_note = fscanf(in, "%ld %lx", &mpirun, &job) == 2 && mpirun > 0;
-    (void)fclose(in);
-    if (is_note && kill((pid_t)mpirun, 0) == 0) return; /* alive, or its number is another's now */
-    if (is_note) remove_session(mpirun);
-    if (is_note && job) remove_shared(job);
-    (void)unlink(path);
-}
-
 /* ---- its ranks, by /proc --------------------------------------------------------------------- */
-static long parent_of(const char *pid)
-{
-    char path[64], text[512] = "";
-    snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return -1;
-    ssize_t got = read(file, text, sizeof text - 1);
-    (void)close(file);
-    const char *end = got > 0 ? strrchr(text, ')') : NULL; /* a name may hold anything */
-    return end && strlen(end) > 4 ? strtol(end + 4, NULL, 10) : -1;
-}
-
-/* The number that mpirun gave the job, from a rank's environment; 0: it is no rank. */
-static unsigned long job_of(const char *pid)
-{
-    static const char name[] = "PMIX_NAMESPACE=";
-    char path[64], *text = NULL;
-    size_t room = 0;
-    unsigned long job = 0;
-    snprintf(path, sizeof path, "/proc/%.20s/environ", pid);
-    FILE *in = fopen(path, "re");
-    while (in && !job && getdelim(&text, &room, 0, in) > 0)
-        if (!strncmp(text, name, sizeof name - 1)) job = strtoul(text + sizeof name - 1, NULL, 10);
-    if (in) (void)fclose(in);
-    free(text);
-    return job;
-}
-
 static void find_ranks(ls_job *j)
 {
     DIR *d = opendir("/proc");
     j->ranks_found = 0;
     for (struct dirent *e; d && (e = readdir(d));) {
-        if (!isdigit((unsigned char)e->d_name[0]) || parent_of(e->d_name) != j->mpirun) continue;
-        unsigned long job = job_of(e->d_name);
+        long pid = strtol(e->d_name, NULL, 10);
+        if (pid < 1 || ls_process_of(pid).parent != j->mpirun) continue;
+        unsigned long job = ls_process_job(pid);
         if (!job) continue;
         j->number = job;
-        if (j->ranks_found < LS_JOB_RANKS) j->pid[j->ranks_found++] = (pid_t)atol(e->d_name);
+        if (j->ranks_found < LS_JOB_RANKS) j->pid[j->ranks_found++] = (pid_t)pid;
     }
     if (d) (void)closedir(d);
-    if (j->ranks_found >= j->count) write_note(j);
 }
 
 /* ---- what it says ---------------------------------------------------------------------------- */
@@ -243,11 +147,12 @@ static _Noreturn void become(const char *const *args, pid_t parent, const int er
 }
 
 ls_status ls_job_start(ls_job *j, const char *const *args, int64_t count, const char *dir,
-                       ls_failure *f)
+                       ls_note *note, ls_failure *f)
 {
     int err[2];
     pid_t parent = getpid();
-    *j = (ls_job){ .dir = dir, .count = count, .ended = -1, .begin_s = ls_clock_s(), .step = -1 };
+    *j = (ls_job){ .dir = dir, .note = note, .count = count, .ended = -1, .step = -1 };
+    j->begin_s = ls_clock_s();
     if (pipe2(err, O_CLOEXEC) != 0)
         return ls_failure_set(f, LS_ERR_IO, "mpirun cannot be started: %s", strerror(errno));
     fflush(NULL);
@@ -256,7 +161,10 @@ ls_status ls_job_start(ls_job *j, const char *const *args, int64_t count, const 
     (void)close(err[1]);
     j->err = err[0];
     j->seen_s = j->begin_s;
-    if (j->mpirun > 0) return LS_OK;
+    if (j->mpirun > 0) {
+        ls_note_write(note, j->mpirun, 0);
+        return LS_OK;
+    }
     (void)close(err[0]);
     return ls_failure_set(f, LS_ERR_IO, "mpirun cannot be started: %s", strerror(errno));
 }
@@ -276,9 +184,7 @@ static void wait_for_ranks(const ls_job *j)
 {
     double until = ls_clock_s() + patience_s;
     for (int i = 0; i < j->ranks_found; i++) {
-        char pid[24];
-        snprintf(pid, sizeof pid, "%ld", (long)j->pid[i]);
-        while (job_of(pid) == j->number && ls_clock_s() < until) {
+        while (ls_process_job(j->pid[i]) == j->number && ls_clock_s() < until) {
             if (ls_clock_s() > until - patience_s / 2) (void)kill(j->pid[i], SIGKILL);
             rest(0.002);
         }
@@ -295,6 +201,18 @@ static void end_by_force(ls_job *j)
     }
 }
 
+/* For its ranks, until all of them that are here have been seen, and for a directory to leave the note in. */
+static void look_around(ls_job *j)
+{
+    ls_failure f = { 0 };
+    unsigned long number = j->number;
+    bool had_note = j->note->fd >= 0;
+    if (j->ranks_found < j->count) find_ranks(j);
+    if (!had_note) (void)ls_note_take(j->note, j->dir, &f); /* another's: its lock decides */
+    if (j->number != number || (!had_note && j->note->fd >= 0))
+        ls_note_write(j->note, j->mpirun, j->number);
+}
+
 void ls_job_watch(ls_job *j, double hang_s)
 {
     double asked_s = 0, looked_s = 0;
@@ -303,8 +221,8 @@ void ls_job_watch(ls_job *j, double hang_s)
         double now = ls_clock_s();
         if (is_open) is_open = listen_to(j, look_ms);
         else rest(look_ms / 1e3);
-        if (j->ranks_found < j->count && now - looked_s > 2e-3 * look_ms) {
-            find_ranks(j);
+        if (now - looked_s > (now - j->begin_s < again_s * look_ms ? 2e-3 * look_ms : 1)) {
+            look_around(j);
             looked_s = now;
         }
         look_at_step(j, now);
@@ -324,10 +242,6 @@ void ls_job_watch(ls_job *j, double hang_s)
     if (j->in_frame) take_frame(j);
     wait_for_ranks(j);
     look_at_step(j, ls_clock_s());
-    remove_session(j->mpirun);
-    if (j->number) remove_shared(j->number);
-    char path[4096];
-    note_path(j->dir, path);
-    (void)unlink(path);
+    ls_note_clean(j->mpirun, j->number);
     (void)close(j->err);
 }

@@ -10,6 +10,7 @@
 #include "cmd/cmd.h"
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -46,6 +47,7 @@ typedef struct state {
     int64_t failed_step; /* where the job before ended, and how */
     int failed_code, failed_signal;
     bool has_failed, is_fresh;
+    ls_note note;
     char old[4096]; /* the newest checkpoint when a fresh run began */
     struct stat old_about;
 } state;
@@ -161,6 +163,12 @@ static void wait_pause(double s)
         (void)poll(NULL, 0, 50);
 }
 
+/* By what a run that is up takes for a wish to stop, and only one that is about to begin or to end dies of. */
+static bool was_asked(const ls_job *j)
+{
+    return j->rank_signal == SIGTERM || j->rank_signal == SIGINT || j->rank_signal == SIGUSR1;
+}
+
 static void stop(const state *s, const ls_job *j)
 {
     if (j->stopped[0]) ls_fail(s->ctx, LS_ERR_STOPPED, "%s", j->stopped);
@@ -219,15 +227,14 @@ static void watch(state *s, int64_t words, const char *const *word, ls_arena *a)
         int64_t before = s->step;
         const char *const *args = make_args(s, words, word, a);
         if (!args) ls_failure_set(&f, LS_ERR_MEMORY, "no memory to start mpirun");
-        ls_job_clean(s->dir);
-        if (f.status || ls_job_start(&j, args, s->count, s->dir, &f)) {
+        if (f.status || ls_job_start(&j, args, s->count, s->dir, &s->note, &f)) {
             ls_fail_with(s->ctx, &f);
             return;
         }
         ls_job_watch(&j, s->o->hang_s);
         if (!look(s)) return;
         if (s->epoch >= s->c->train.epochs) return;
-        if (ls_stop_asked() || (j.stopped[0] && !j.signal)) {
+        if (ls_stop_asked() || (j.stopped[0] && !j.signal) || was_asked(&j)) {
             stop(s, &j);
             return;
         }
@@ -247,7 +254,7 @@ static void run(ls_ctx *ctx, int64_t count, const char *const *words)
     ls_settings settings;
     ls_failure f = { 0 };
     ls_arena a = { 0 };
-    state s = { ctx, &o, &c, .step = -1, .epoch = -1 };
+    state s = { ctx, &o, &c, .step = -1, .epoch = -1, .note = { .fd = -1 } };
     int64_t train;
     ls_stop_catch();
     if (getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMIX_RANK"))
@@ -263,11 +270,13 @@ static void run(ls_ctx *ctx, int64_t count, const char *const *words)
             s.count = o.count;
             (void)setenv("OMPI_MCA_odls_base_sigkill_timeout", "0", 0);
             if (!s.dir) ls_fail(ctx, LS_ERR_MEMORY, "no memory for the name of a run");
+            else if (ls_note_take(&s.note, s.dir, &f)) ls_fail_with(ctx, &f);
             else if (look(&s)) {
                 remember_old(&s);
                 s.is_fresh = c.fresh;
                 watch(&s, count - train, words + train, &a);
             }
+            ls_note_leave(&s.note);
         }
     }
     ls_arena_free(&a);

@@ -1,0 +1,233 @@
+/* note.c -- a launcher's note in the directory of its job: who launches there, which mpirun, and the
+ * number by which that knows its job.
+ *
+ * The launcher holds a lock on it as long as it lives, so there is one launcher a directory, and a note
+ * without one is of a launcher that is dead. What that has left is ended and removed then, by the
+ * note: mpirun and its ranks, files in shared memory, mpirun's directory. A process is the noted one
+ * only if it began at the noted moment.
+ *
+ * The directory may not be there before the job makes it; until then there is nothing to lock, and the
+ * note is taken later. Called by launch.c and job.c.
+ */
+#include "cmd/cmd.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static const double patience_s = 3;
+
+static void name_host(char host[65])
+{
+    if (gethostname(host, 64)) strcpy(host, "?");
+    host[64] = '\0';
+}
+
+/* ---- processes --------------------------------------------------------------------------------- */
+ls_process ls_process_of(long pid)
+{
+    char path[64], text[1024] = "";
+    ls_process p = { .parent = -1 };
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return p;
+    ssize_t got = read(file, text, sizeof text - 1);
+    (void)close(file);
+    const char *end = got > 0 ? strrchr(text, ')') : NULL; /* a name may hold anything */
+    if (!end || sscanf(end + 1,
+                       " %c %ld %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
+                       "%*d %*d %*d %llu",
+                       &p.state, &p.parent, &p.began) != 3)
+        p = (ls_process){ .parent = -1 };
+    return p;
+}
+
+unsigned long ls_process_job(long pid)
+{
+    static const char name[] = "PMIX_NAMESPACE=";
+    char path[64], *text = NULL;
+    size_t room = 0;
+    unsigned long job = 0;
+    snprintf(path, sizeof path, "/proc/%ld/environ", pid);
+    FILE *in = fopen(path, "re");
+    while (in && !job && getdelim(&text, &room, 0, in) > 0)
+        if (!strncmp(text, name, sizeof name - 1)) job = strtoul(text + sizeof name - 1, NULL, 10);
+    if (in) (void)fclose(in);
+    free(text);
+    return job;
+}
+
+/* ---- what a job leaves behind ------------------------------------------------------------------ */
+static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *at)
+{
+    (void)about, (void)kind, (void)at;
+    (void)remove(path); /* another job's, or gone already */
+    return 0;
+}
+
+/* vader_segment.HOST.UID.JOB.RANK, the job in hexadecimal. */
+static void remove_shared(unsigned long job)
+{
+    char part[32], path[320];
+    DIR *d = opendir("/dev/shm");
+    snprintf(part, sizeof part, ".%lx.", job);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (strncmp(e->d_name, "vader_segment.", 14) != 0 || !strstr(e->d_name, part)) continue;
+        snprintf(path, sizeof path, "/dev/shm/%s", e->d_name);
+        (void)unlink(path);
+    }
+    if (d) (void)closedir(d);
+}
+
+static void remove_session(long mpirun)
+{
+    char host[65], path[256];
+    const char *base = getenv("TMPDIR");
+    name_host(host);
+    host[strcspn(host, ".")] = '\0';
+    snprintf(path, sizeof path, "%s/ompi.%s.%u/pid.%ld", base ? base : "/tmp", host,
+             (unsigned)geteuid(), mpirun);
+    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void ls_note_clean(long mpirun, unsigned long job)
+{
+    remove_session(mpirun);
+    if (job) remove_shared(job);
+}
+
+/* ---- what the note says ------------------------------------------------------------------------ */
+typedef struct noted {
+    char who[160], host[65]; /* a launcher: in words; where */
+    long mpirun;
+    unsigned long long began;
+    unsigned long job;
+} noted;
+
+static bool read_note(int fd, noted *out)
+{
+    char text[512] = "";
+    ssize_t got = pread(fd, text, sizeof text - 1, 0);
+    *out = (noted){ .mpirun = 0 };
+    if (got <= 0) return false;
+    snprintf(out->who, sizeof out->who, "%.*s", (int)strcspn(text, "\n"), text);
+    const char *second = strchr(text, '\n');
+    return second &&
+           sscanf(second, "\non %64s mpirun %ld since %llu job %lx", out->host, &out->mpirun,
+                  &out->began, &out->job) == 4 &&
+           out->mpirun > 0;
+}
+
+static bool is_there(const noted *n)
+{
+    const ls_process p = ls_process_of(n->mpirun);
+    return p.parent >= 0 && p.state != 'Z' && p.began == n->began;
+}
+
+/* Ranks end with mpirun, but for those that have just begun. */
+static void end_ranks(unsigned long job)
+{
+    DIR *d = opendir("/proc");
+    for (struct dirent *e; d && (e = readdir(d));) {
+        long pid = strtol(e->d_name, NULL, 10);
+        if (pid > 0 && pid != getpid() && ls_process_job(pid) == job)
+            (void)kill((pid_t)pid, SIGKILL);
+    }
+    if (d) (void)closedir(d);
+}
+
+/* The job of a dead launcher. It is ending already: the death of its parent has told mpirun to. */
+static void end_orphan(const noted *n)
+{
+    char host[65];
+    name_host(host);
+    if (strcmp(host, n->host) != 0) return; /* nothing of it is here */
+    for (double begin = ls_clock_s(); is_there(n);) {
+        double waited = ls_clock_s() - begin;
+        if (waited > 2 * patience_s) return; /* another user's, perhaps */
+        if (waited > patience_s) (void)kill((pid_t)n->mpirun, SIGKILL);
+        (void)poll(NULL, 0, 20);
+    }
+    if (n->job) end_ranks(n->job);
+    ls_note_clean(n->mpirun, n->job);
+}
+
+/* ---- taking and leaving it --------------------------------------------------------------------- */
+static void say_who(ls_note *n)
+{
+    char host[65], since[32] = "";
+    struct stat st;
+    struct tm at;
+    name_host(host);
+    if (ftruncate(n->fd, 0) != 0 || futimens(n->fd, NULL) != 0 || fstat(n->fd, &st) != 0) return;
+    if (localtime_r(&st.st_mtime, &at))
+        strftime(since, sizeof since, " since %Y-%m-%d %H:%M:%S", &at);
+    n->head = dprintf(n->fd, "process %ld on %s%s\n", (long)getpid(), host, since);
+}
+
+/* Whether what fd is of still has the name. */
+static bool is_named(int fd, const char *path)
+{
+    struct stat ours, named;
+    return fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_dev == named.st_dev &&
+           ours.st_ino == named.st_ino;
+}
+
+ls_status ls_note_take(ls_note *n, const char *dir, ls_failure *f)
+{
+    char path[4096];
+    noted before;
+    if (n->fd >= 0) return LS_OK;
+    snprintf(path, sizeof path, "%s/.lockstep.launch", dir);
+    for (int tries = 0; tries < 100; tries++) {
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+        if (fd < 0)
+            return LS_OK; /* not there yet, or not to be written to, which its job will say */
+        bool is_held = flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+        if (is_held) {
+            (void)read_note(fd, &before);
+            (void)close(fd);
+            return ls_failure_set(f, LS_ERR_OUTPUT,
+                                  "%s: another launcher works here: %s; wait for it, or choose "
+                                  "another checkpoint.dir",
+                                  dir, before.who[0] ? before.who : "it does not say who");
+        }
+        if (!is_named(fd, path)) {
+            (void)close(fd);
+            continue;
+        }
+        n->fd = fd;
+        snprintf(n->path, sizeof n->path, "%s", path);
+        if (read_note(fd, &before)) end_orphan(&before);
+        say_who(n);
+        return LS_OK;
+    }
+    return LS_OK;
+}
+
+void ls_note_write(ls_note *n, long mpirun, unsigned long job)
+{
+    char host[65], text[256];
+    name_host(host);
+    if (n->fd < 0 || n->head <= 0) return;
+    int bytes = snprintf(text, sizeof text, "on %s mpirun %ld since %llu job %lx\n", host, mpirun,
+                         ls_process_of(mpirun).began, job);
+    if (ftruncate(n->fd, n->head) != 0 || pwrite(n->fd, text, (size_t)bytes, n->head) != bytes)
+        n->head = 0; /* a full disk: there is nothing to find then */
+}
+
+void ls_note_leave(ls_note *n)
+{
+    if (n->fd < 0) return;
+    (void)unlink(n->path); /* while it is held, so that nobody's newer file is meant */
+    (void)close(n->fd);
+    n->fd = -1;
+}

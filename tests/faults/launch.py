@@ -1,0 +1,188 @@
+"""lockstep launch with something else in place of mpirun: when it starts again, when it gives up, and what
+it does with what an earlier launcher left. TAP on stdout.
+
+    launch.py LOCKSTEP
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+LOCKSTEP = os.path.abspath(sys.argv[1])
+CONFIG = '''data: {train: d.h5, batch_size: 2}
+model: [{linear: 1}]
+loss: mse
+optimizer: {sgd: {lr: 0.1}}
+train: {epochs: 2}
+'''
+# What stands for mpirun notes its start, and may say how far the job is.
+HEAD = '''#!/bin/sh
+echo "$(date +%s.%N) $*" >> starts
+times=$(wc -l < starts)
+at_step() { mkdir -p runs/a; printf 'process %s on here\\nstep %12d\\n' $$ "$1" > runs/a/.lockstep.lock; }
+'''
+STOPS = '''#!/usr/bin/env python3
+import signal, sys, time
+def stop(number, frame):
+    sys.exit(sys.stderr.write('lockstep: stopped after step 5, checkpoint saved: run again to go on\\n') and 75)
+signal.signal(signal.SIGUSR1, stop)
+open('ready', 'w').close()
+time.sleep(50)
+'''
+results = []
+
+
+def begin(script, *words):
+    name = './mpirun%d' % len(os.listdir('.'))
+    with open(name, 'w') as out:
+        out.write(script if script.startswith('#!') else HEAD + script)
+    os.chmod(name, 0o755)
+    return subprocess.Popen([LOCKSTEP, 'launch', '-n', '4', '--mpirun', name, *words, '--', 'train', 'a.yaml'],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def run(script, *words):
+    job = begin(script, *words)
+    _, text = job.communicate(timeout=60)
+    return job.returncode, text
+
+
+def starts():
+    try:
+        with open('starts') as file:
+            return [line.split() for line in file]
+    except OSError:
+        return []
+
+
+def wait_for(what, limit=30):
+    until = time.monotonic() + limit
+    while not what() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert what(), 'it does not come'
+
+
+def bad_input_is_not_tried_again():
+    for code in (64, 65, 66, 73, 78, 79):
+        got, text = run(f'exit {code}\n')
+        assert got == code and 'not started again' in text, (got, text)
+    assert len(starts()) == 6, starts()
+
+
+def the_same_failure_twice_is_final():
+    code, text = run('at_step 7; exit 70\n')
+    assert code == 70 and 'after step 7, as the time before' in text, (code, text)
+    assert len(starts()) == 2, starts()
+
+
+def another_failure_is_not_the_same():
+    code, text = run('at_step 7; exit $((69 + times))\n', '--max-restarts', '2')
+    assert 'given up after 2 restarts' in text and len(starts()) == 3, (code, text)
+
+
+def pauses_grow():
+    code, text = run('at_step $times; exit 70\n', '--max-restarts', '3')
+    assert code == 70 and 'given up after 3 restarts without a new checkpoint' in text, (code, text)
+    assert re.findall(r'restart (\d/\d) from the beginning', text) == ['1/3', '2/3', '3/3'], text
+    at = [float(s[0]) for s in starts()]
+    assert len(at) == 4 and at[2] - at[1] > 0.5 and at[3] - at[2] > 1, at
+
+
+def fewer_ranks_where_so_many_cannot_be_had():
+    _, text = run('exit 1\n', '--min-ranks', '2', '--max-restarts', '3')
+    assert [s[2] for s in starts()] == ['4', '3', '2', '2'], starts()
+    assert 'on 2 ranks' in text, text
+
+
+def a_finished_run_is_done_whatever_mpirun_says():
+    code, text = run(f'shift 2; "$@" --quiet; exit 1\n')
+    assert code == 0 and len(starts()) == 1, (code, text)
+
+
+def a_job_without_steps_is_ended():
+    code, text = run('at_step 5; exec sleep 50\n', '--hang-timeout', '0.3s', '--max-restarts', '0')
+    assert code == 71 and re.search(r'no step in 0\.\d+ s after step 5', text), (code, text)
+
+
+def a_wish_to_stop_is_handed_on():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        job = begin(STOPS)
+        wait_for(lambda: os.path.exists('ready'))
+        job.send_signal(number)
+        _, text = job.communicate(timeout=30)
+        assert job.returncode == 75 and text.count('stopped after step 5') == 1, (job.returncode, text)
+        os.remove('ready')
+
+
+def a_rank_that_was_asked_to_stop_is_not_started_again():
+    code, text = run('echo "mpirun noticed that process rank 1 with PID 0 on node a exited on signal 15 (Terminated)."'
+                     ' > said\nd=$(printf "%070d" 0 | tr 0 -)\n(echo $d; cat said; echo $d) >&2; exit 143\n')
+    assert code == 75 and len(starts()) == 1 and 'run again' in text, (code, text)
+
+
+def one_launcher_a_directory():
+    os.makedirs('runs/a')
+    job = begin('touch ready; exec sleep 50\n')
+    wait_for(lambda: os.path.exists('ready'))
+    code, text = run('touch second\n')
+    assert code == 73 and f'another launcher works here: process {job.pid} on ' in text, (code, text)
+    assert not os.path.exists('second')
+    job.kill()
+    job.communicate()
+
+
+def what_a_dead_launcher_left_is_ended_first():
+    os.makedirs('runs/a')
+    job = begin('trap "sleep 0.5; touch gone; exit" TERM\ntouch ready\nwhile :; do sleep 0.05; done\n')
+    wait_for(lambda: os.path.exists('ready'))
+    job.kill()
+    job.communicate()
+    code, text = run('[ -f gone ] || touch early\nexit 65\n')
+    assert code == 65 and os.path.exists('gone') and not os.path.exists('early'), (code, text)
+    assert os.listdir('runs/a') == [], os.listdir('runs/a')
+
+
+def nothing_is_ended_by_an_old_number():
+    os.makedirs('runs/a')
+    other = subprocess.Popen(['sleep', '50'])
+    with open('runs/a/.lockstep.launch', 'w') as out:
+        out.write('process 1 on %s\non %s mpirun %d since 1 job 0\n' % (os.uname().nodename, os.uname().nodename, other.pid))
+    code, text = run('exit 65\n')
+    assert code == 65 and other.poll() is None, (code, text)
+    other.kill()
+    other.wait()
+
+
+def main():
+    cases = [f for name, f in globals().items() if callable(f) and getattr(f, '__module__', '') == '__main__'
+             and name not in ('begin', 'run', 'starts', 'wait_for', 'main')]
+    print('1..%d' % len(cases))
+    data = tempfile.mkdtemp(prefix='lockstep-launch-')
+    os.chdir(data)
+    with open('d.csv', 'w') as out:
+        out.write('1,2\n2,4\n3,6\n')
+    subprocess.run([LOCKSTEP, 'convert', 'd.csv', 'd.h5'], check=True, stdout=subprocess.DEVNULL)
+    for number, case in enumerate(cases, 1):
+        place = tempfile.mkdtemp(dir=data)
+        os.chdir(place)
+        shutil.copy('../d.h5', '.')
+        with open('a.yaml', 'w') as out:
+            out.write(CONFIG)
+        try:
+            case()
+            print('ok', number, '-', case.__name__, flush=True)
+        except (AssertionError, subprocess.TimeoutExpired) as e:
+            print('not ok', number, '-', case.__name__)
+            print('# ' + repr(e).replace('\\n', '\n# '), flush=True)
+            results.append(case)
+    os.chdir('/')
+    shutil.rmtree(data, ignore_errors=True)
+    return 1 if results else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
