@@ -5,6 +5,7 @@
  *   leaf.c      rows, leaves, pieces and the tree as pure integers  hash.c     SHA-256, CRC-32
  *   random.c    PyTorch's random numbers                            clock.c    seconds, monotonic
  *   fault.c     fault points for tests                              stop.c     wishes to end a run
+ *   process.c   other processes
  */
 #pragma once
 #include "lockstep/lockstep.h"
@@ -99,6 +100,12 @@ bool ls_stop_asked(void);
 
 /* ---- environment ------------------------------------------------------------------------------ */
 const char *ls_wanted_isa(void); /* LS_ISA: an instruction set by name; or NULL */
+
+/* ---- other processes of this machine, by /proc ------------------------------------------------ */
+typedef struct ls_process { char state; long parent; unsigned long long began; } ls_process;
+ls_process ls_process_of(long pid); /* parent -1: there is none */
+/* A variable of the environment that it was started with; false: it has none, or is another user's. */
+bool       ls_process_says(long pid, const char *name, char *out, size_t bytes);
 
 /* ---- clock ----------------------------------------------------------------------------------- */
 double ls_clock_s(void); /* monotonic */

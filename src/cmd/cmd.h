@@ -211,10 +211,7 @@ ls_status ls_note_take(ls_note *n, const char *dir, ls_failure *f);
 void      ls_note_write(ls_note *n, long mpirun, unsigned long job); /* job: 0, not known yet */
 void      ls_note_leave(ls_note *n);
 void      ls_note_clean(long mpirun, unsigned long job); /* files of a job that has ended */
-
-typedef struct ls_process { char state; long parent; unsigned long long began; } ls_process;
-ls_process    ls_process_of(long pid);  /* parent -1: there is none */
-unsigned long ls_process_job(long pid); /* of a rank, mpirun's number of its job; 0: it is none, or of another user */
+unsigned long ls_note_job(long pid); /* of a rank, mpirun's number of its job; 0: it is none, or of another user */
 
 /* ---- job.c: one mpirun, watched -------------------------------------------------------------- */
 enum { LS_JOB_RANKS = 4096 };

@@ -38,7 +38,7 @@ static void find_ranks(ls_job *j)
     for (struct dirent *e; d && (e = readdir(d));) {
         long pid = strtol(e->d_name, NULL, 10);
         if (pid < 1 || ls_process_of(pid).parent != j->mpirun) continue;
-        unsigned long job = ls_process_job(pid);
+        unsigned long job = ls_note_job(pid);
         if (!job) continue;
         j->number = job;
         if (j->ranks_found < LS_JOB_RANKS) j->pid[j->ranks_found++] = (pid_t)pid;
@@ -184,7 +184,7 @@ static void wait_for_ranks(const ls_job *j)
 {
     double until = ls_clock_s() + patience_s;
     for (int i = 0; i < j->ranks_found; i++) {
-        while (ls_process_job(j->pid[i]) == j->number && ls_clock_s() < until) {
+        while (ls_note_job(j->pid[i]) == j->number && ls_clock_s() < until) {
             if (ls_clock_s() > until - patience_s / 2) (void)kill(j->pid[i], SIGKILL);
             rest(0.002);
         }

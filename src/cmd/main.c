@@ -74,12 +74,23 @@ static void run(ls_ctx *ctx, int64_t count, const char *const *words)
     else c->run(ctx, count - 1, words + 1);
 }
 
+/* What a run's --deadline or LS_DEADLINE say, before there are settings: the ranks' beginning has one too. 0:
+ * nothing. */
+static double early_deadline(int argc, char **argv)
+{
+    const char *text = getenv("LS_DEADLINE");
+    double s = 0;
+    for (int i = 1; i < argc; i++)
+        if (!strncmp(argv[i], "--deadline=", 11)) text = argv[i] + 11;
+    return text && ls_text_real(text, &s) && s > 0 ? s : 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], ls_train_command.name)) ls_stop_catch();
     if (getenv("PMIX_RANK"))
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a rank ends with its launcher */
-    ls_ctx *ctx = ls_start(NULL);
+    ls_ctx *ctx = ls_start(&(ls_opts){ .deadline_s = early_deadline(argc, argv) });
     if (!ls_error(ctx)) run(ctx, argc - 1, (const char *const *)argv + 1);
     if (ls_is_root(ctx) && (fflush(stdout) || ferror(stdout)))
         ls_fail(ctx, LS_ERR_IO, "standard output: %s", strerror(errno));

@@ -31,40 +31,6 @@ static void name_host(char host[65])
     host[64] = '\0';
 }
 
-/* ---- processes --------------------------------------------------------------------------------- */
-ls_process ls_process_of(long pid)
-{
-    char path[64], text[1024] = "";
-    ls_process p = { .parent = -1 };
-    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return p;
-    ssize_t got = read(file, text, sizeof text - 1);
-    (void)close(file);
-    const char *end = got > 0 ? strrchr(text, ')') : NULL; /* a name may hold anything */
-    if (!end || sscanf(end + 1,
-                       " %c %ld %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
-                       "%*d %*d %*d %llu",
-                       &p.state, &p.parent, &p.began) != 3)
-        p = (ls_process){ .parent = -1 };
-    return p;
-}
-
-unsigned long ls_process_job(long pid)
-{
-    static const char name[] = "PMIX_NAMESPACE=";
-    char path[64], *text = NULL;
-    size_t room = 0;
-    unsigned long job = 0;
-    snprintf(path, sizeof path, "/proc/%ld/environ", pid);
-    FILE *in = fopen(path, "re");
-    while (in && !job && getdelim(&text, &room, 0, in) > 0)
-        if (!strncmp(text, name, sizeof name - 1)) job = strtoul(text + sizeof name - 1, NULL, 10);
-    if (in) (void)fclose(in);
-    free(text);
-    return job;
-}
-
 /* ---- what a job leaves behind ------------------------------------------------------------------ */
 static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *at)
 {
@@ -104,6 +70,12 @@ void ls_note_clean(long mpirun, unsigned long job)
     if (job) remove_shared(job);
 }
 
+unsigned long ls_note_job(long pid)
+{
+    char job[32];
+    return ls_process_says(pid, "PMIX_NAMESPACE", job, sizeof job) ? strtoul(job, NULL, 10) : 0;
+}
+
 /* ---- what the note says ------------------------------------------------------------------------ */
 typedef struct noted {
     char who[160], host[65]; /* a launcher: in words; where */
@@ -138,8 +110,7 @@ static void end_ranks(unsigned long job)
     DIR *d = opendir("/proc");
     for (struct dirent *e; d && (e = readdir(d));) {
         long pid = strtol(e->d_name, NULL, 10);
-        if (pid > 0 && pid != getpid() && ls_process_job(pid) == job)
-            (void)kill((pid_t)pid, SIGKILL);
+        if (pid > 0 && pid != getpid() && ls_note_job(pid) == job) (void)kill((pid_t)pid, SIGKILL);
     }
     if (d) (void)closedir(d);
 }

@@ -7,6 +7,7 @@
 #pragma once
 #include "comm/comm.h"
 #include <mpi.h>
+#include <pthread.h>
 
 /* ---- what messages carry --------------------------------------------------------------------- */
 /* Where a rank stands. */
@@ -149,6 +150,19 @@ void ls_comm_say(const char *form, ...) /* a line on stderr */
     __attribute__((format(printf, 1, 2)));
 _Noreturn void ls_comm_late(ls_ctx *ctx, double waited_s);
 _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text);
+
+/* ---- watchdog.c: a deadline for what MPI does by itself ---------------------------------------- */
+typedef struct ls_watchdog {
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t done;
+    bool        is_there, is_done;
+    double      deadline_s;
+    const char *what; /* "begin" */
+} ls_watchdog;
+/* Not before ten seconds: on a busy machine MPI may need some to begin. */
+void ls_watchdog_begin(ls_watchdog *w, const ls_ctx *ctx, const char *what);
+void ls_watchdog_end(ls_watchdog *w);
 
 /* ---- exchange.c ------------------------------------------------------------------------------ */
 ls_stand  ls_comm_stand(const ls_ctx *ctx);

@@ -67,7 +67,11 @@ static ls_status begin_mpi(ls_ctx *ctx, bool given, bool *alone)
                        "or call MPI_Init() before and MPI_Finalize() after all of it");
     if (begun) return LS_OK;
     if (given) return ls_fail(ctx, LS_ERR_USE, "a communicator needs MPI: call MPI_Init() first");
-    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS)
+    ls_watchdog watchdog;
+    ls_watchdog_begin(&watchdog, ctx, "begin");
+    int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
+    ls_watchdog_end(&watchdog);
+    if (code != MPI_SUCCESS)
         return ls_fail(ctx, LS_ERR_IO, "MPI cannot begin");
     ctx->comm->ends_mpi = true;
     return LS_OK;
@@ -161,8 +165,12 @@ void ls_comm_finish(ls_ctx *ctx)
         ls_comm_ok(ctx, MPI_Comm_free(&c->control), "finishing");
     }
     ls_window_close(c);
-    if (c->ends_mpi && MPI_Finalize() != MPI_SUCCESS)
-        ls_comm_say("%s: MPI did not end well", ctx->who);
+    if (c->ends_mpi) {
+        ls_watchdog watchdog;
+        ls_watchdog_begin(&watchdog, ctx, "end");
+        if (MPI_Finalize() != MPI_SUCCESS) ls_comm_say("%s: MPI did not end well", ctx->who);
+        ls_watchdog_end(&watchdog);
+    }
     ls_comm_plans_free(c);
     ls_arena_free(&c->arena);
     ls_memory_free(c->peer);

@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <time.h>
 
-#define YIELD_AFTER     1000 /* polls: some 100 us */
+#define CLOCK_AFTER     16   /* polls, and every so many from then on the clock is looked at: */
+#define YIELD_AFTER     1000 /* polls: some 100 us; or */
+#define YIELD_AFTER_S   1e-3 /* where others have the core in between and a poll takes milliseconds */
 #define SLEEP_AFTER_S   5e-3 /* from then on a fiftieth of the time waited, at most */
 #define LONGEST_SLEEP_S 1e-3
 #define HERE_AFTER_S    1.0 /* or a quarter of the deadline */
@@ -63,6 +65,12 @@ static void be_patient(ls_ctx *ctx, double begin_s, bool *is_here)
     rest(waited_s);
 }
 
+static bool waits_long(int64_t polls, double begin_s)
+{
+    return polls >= YIELD_AFTER ||
+           (polls % CLOCK_AFTER == 0 && ls_clock_s() - begin_s > YIELD_AFTER_S);
+}
+
 bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave)
 {
     double begin_s = 0;
@@ -77,9 +85,9 @@ bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave)
         if (progress == LS_SOME) polls = 1;
         ls_comm_hear(ctx);
         if (may_leave && ls_comm_must_leave(ctx)) return false;
-        if (polls == YIELD_AFTER) begin_s = ls_clock_s();
-        if (polls < YIELD_AFTER && ctx->comm->crowded) sched_yield();
-        if (polls >= YIELD_AFTER) be_patient(ctx, begin_s, &is_here);
+        if (polls == CLOCK_AFTER) begin_s = ls_clock_s();
+        if (waits_long(polls, begin_s)) be_patient(ctx, begin_s, &is_here);
+        else if (ctx->comm->crowded) sched_yield();
     }
 }
 

@@ -51,7 +51,8 @@ RANK_AT = ('src/comm/', 'src/tensor/part.c', 'src/base/base.h')
 # Ending the process, and what differs between two runs.
 CALLS = re.compile(r'(?<![\w.>])(exit|_exit|quick_exit|abort|rand|srand|random|drand48|time|clock|gettimeofday|'
                    r'clock_gettime|getenv|secure_getenv|setenv|system)\s*\(')
-CALLS_AT = ('src/base/', 'src/cmd/', 'src/comm/ranks.c')  # ranks.c: how it was launched
+CALLS_AT = ('src/base/', 'src/cmd/', 'src/comm/ranks.c',  # how it was launched
+            'src/comm/watchdog.c')  # where MPI itself hangs
 
 # Who may talk: a library is silent. train reports on a run.
 TALK = re.compile(r'(?<![\w.>])(printf|vprintf|puts|putchar|perror)\s*\(|\b(stdout|stderr)\b')
