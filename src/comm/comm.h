@@ -63,6 +63,7 @@ typedef struct ls_pulses {
 /* REPLICA where digests differ. when: for that complaint, "step 840". Collective. */
 ls_status ls_comm_pulse(ls_ctx *ctx, const ls_pulse *mine, const char *when, ls_pulses *out);
 bool      ls_comm_is_alone(const ls_ctx *ctx);
+bool      ls_comm_is_one_node(const ls_ctx *ctx); /* whose ranks see each other's memory */
 double    ls_comm_waited_s(const ls_ctx *ctx); /* for other ranks, so far; short waits left out */
 
 const char *ls_comm_placement(const ls_ctx *ctx);

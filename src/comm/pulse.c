@@ -148,6 +148,11 @@ bool ls_comm_is_alone(const ls_ctx *ctx)
     return ctx->comm->count == 1;
 }
 
+bool ls_comm_is_one_node(const ls_ctx *ctx)
+{
+    return ls_board_is_all(ctx->comm);
+}
+
 double ls_comm_waited_s(const ls_ctx *ctx)
 {
     return ctx->comm->waited_s;

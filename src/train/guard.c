@@ -47,15 +47,25 @@ static bool stretch_of(const ls_run *run, int64_t i, stretch *s)
     return true;
 }
 
-static size_t state_bytes(const ls_run *run)
+/* The same, without what is looked after by accounts and is one copy for all ranks. */
+static bool compared_stretch_of(ls_ctx *ctx, const ls_run *run, int64_t i, stretch *s)
+{
+    if (!stretch_of(run, i, s)) return false;
+    if (run->optim->tallies == LS_TALLY_ON && ls_comm_is_one_node(ctx) &&
+        ctx->links->is_common(ctx, s->at))
+        s->bytes = 0;
+    return true;
+}
+
+static size_t compared_bytes(ls_ctx *ctx, const ls_run *run)
 {
     stretch s;
     size_t bytes = 0;
-    for (int64_t i = 0; stretch_of(run, i, &s); i++) bytes += s.bytes;
+    for (int64_t i = 0; compared_stretch_of(ctx, run, i, &s); i++) bytes += s.bytes;
     return bytes;
 }
 
-/* Of the bytes from <= i < to of the state, and of what is small. */
+/* Of the bytes from <= i < to of what is compared, and of what is small. */
 static uint64_t digest_of(ls_ctx *ctx, const ls_run *run, size_t from, size_t to)
 {
     stretch s;
@@ -65,7 +75,7 @@ static uint64_t digest_of(ls_ctx *ctx, const ls_run *run, size_t from, size_t to
     uint64_t digest = ls_digest64(0, &ctx->random, sizeof ctx->random);
     digest = ls_digest64(digest, &loader, sizeof loader);
     if (p) digest = ls_digest64(digest, &p->cost_sum, sizeof p->cost_sum);
-    for (int64_t i = 0; at < to && stretch_of(run, i, &s); at += s.bytes, i++) {
+    for (int64_t i = 0; at < to && compared_stretch_of(ctx, run, i, &s); at += s.bytes, i++) {
         size_t first = from > at ? from - at : 0, last = to - at < s.bytes ? to - at : s.bytes;
         if (first < last) digest = ls_digest64(digest, s.at + first, last - first);
     }
@@ -82,7 +92,9 @@ static size_t part_begin(size_t bytes, int64_t part)
 static void flip(const ls_run *run, int64_t step)
 {
     stretch s;
-    size_t bit = (size_t)step * 2654435761u % (state_bytes(run) * 8);
+    size_t bytes = 0;
+    for (int64_t i = 0; stretch_of(run, i, &s); i++) bytes += s.bytes;
+    size_t bit = (size_t)step * 2654435761u % (bytes * 8);
     for (int64_t i = 0; stretch_of(run, i, &s); bit -= s.bytes * 8, i++) {
         if (bit >= s.bytes * 8) continue;
         s.at[bit / 8] = (char)(s.at[bit / 8] ^ 1 << bit % 8);
@@ -223,7 +235,7 @@ static ls_status pulse(ls_guard *g, ls_ctx *ctx, ls_pulse *mine)
 {
     ls_pulses all;
     char when[40];
-    size_t bytes = state_bytes(g->run);
+    size_t bytes = compared_bytes(ctx, g->run);
     int64_t last = g->part + g->every < PARTS ? g->part + g->every : PARTS;
     ls_tally_get(g->run->optim, false, &mine->start, &mine->made);
     mine->digest = digest_of(ctx, g->run, part_begin(bytes, g->part), part_begin(bytes, last));
