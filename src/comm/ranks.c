@@ -71,8 +71,7 @@ static ls_status begin_mpi(ls_ctx *ctx, bool given, bool *alone)
     ls_watchdog_begin(&watchdog, ctx, "begin");
     int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
     ls_watchdog_end(&watchdog);
-    if (code != MPI_SUCCESS)
-        return ls_fail(ctx, LS_ERR_IO, "MPI cannot begin");
+    if (code != MPI_SUCCESS) return ls_fail(ctx, LS_ERR_IO, "MPI cannot begin");
     ctx->comm->ends_mpi = true;
     return LS_OK;
 }
