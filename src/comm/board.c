@@ -25,9 +25,9 @@
 
 enum {
     CHUNK_BYTES = 8 << 10,
-    PIECE_ALIGN = 16,
     LINE = 64,
-    SPINS = 32 /* looks at a counter before anything else is done */
+    SPINS = 32, /* looks at a counter before anything else is done */
+    OWNED_BYTES = 4 << 10
 };
 
 typedef struct place {
@@ -63,19 +63,18 @@ typedef struct counters {
     int next; /* the first rank not seen there yet */
 } counters;
 
-static uint64_t counter(const ls_comm *c, int r, stage s)
+static const _Atomic uint64_t *counter(const ls_comm *c, int r, stage s)
 {
-    _Atomic uint64_t *at = s == POSTED    ? &place_of(c, r)->posted
-                           : s == REDUCED ? &desk_of(c, r)->reduced
-                                          : &desk_of(c, r)->done;
-    return atomic_load_explicit(at, memory_order_acquire);
+    return s == POSTED    ? &place_of(c, r)->posted
+           : s == REDUCED ? &desk_of(c, r)->reduced
+                          : &desk_of(c, r)->done;
 }
 
 bool ls_board_has_come(const ls_comm *c, int r)
 {
     int number = r - c->node.first;
     return c->desk && number >= 0 && number < c->node.count &&
-           counter(c, number, POSTED) == c->exchange;
+           atomic_load_explicit(counter(c, number, POSTED), memory_order_acquire) == c->exchange;
 }
 
 static inline void pause_briefly(void)
@@ -89,11 +88,16 @@ static int test_counters(void *of, ls_progress *progress)
 {
     counters *w = of;
     const ls_comm *c = w->comm;
-    for (; w->next < c->node.count; w->next++)
-        for (int spin = 0; counter(c, w->next, w->stage) < c->exchange; spin++) {
-            if (spin >= (c->crowded ? 0 : SPINS)) return MPI_SUCCESS;
+    const uint64_t wanted = c->exchange;
+    const int most = c->crowded ? 0 : SPINS;
+    for (; w->next < c->node.count; w->next++) {
+        if (w->next == c->node.own) continue;
+        const _Atomic uint64_t *at = counter(c, w->next, w->stage);
+        for (int spin = 0; atomic_load_explicit(at, memory_order_acquire) < wanted; spin++) {
+            if (spin >= most) return MPI_SUCCESS;
             pause_briefly();
         }
+    }
     *progress = LS_DONE;
     return MPI_SUCCESS;
 }
@@ -101,7 +105,9 @@ static int test_counters(void *of, ls_progress *progress)
 static bool await(ls_ctx *ctx, stage s)
 {
     counters w = { ctx->comm, s, 0 };
-    return ls_comm_wait(ctx, test_counters, &w, true);
+    ls_progress progress = LS_NOTHING;
+    test_counters(&w, &progress);
+    return progress == LS_DONE || ls_comm_wait(ctx, test_counters, &w, true);
 }
 
 static bool tell_and_await(ls_ctx *ctx, stage s)
@@ -114,13 +120,31 @@ static bool tell_and_await(ls_ctx *ctx, stage s)
 }
 
 /* ---- posting ------------------------------------------------------------------------------- */
-static uint64_t key_of(const ls_stamp *s)
+/* Of the stamp that ls_comm_stamp() made last. */
+static uint64_t key_of(const ls_comm *c, const ls_stamp *s)
 {
-    uint64_t word[sizeof *s / 8], key = 0;
-    memcpy(word, s, sizeof word);
-    for (size_t i = 0; i < sizeof word / 8; i++)
-        key = (key ^ word[i]) * UINT64_C(0x9e3779b97f4a7c15);
-    return key ^ key >> 32;
+    const uint64_t word[] = { s->at.call,        (uint64_t)s->kind,  (uint64_t)s->arrays,
+                              (uint64_t)s->rows, (uint64_t)s->bytes, s->digest };
+    uint64_t key = c->here.key;
+    for (size_t i = 0; i < sizeof word / sizeof *word; i++)
+        key = (key ^ word[i]) * UINT64_C(0x9e3779b97f4a7c15) + (key >> 29);
+    return key;
+}
+
+/* The place that comes next was read by the others the time before; its lines come back to this
+ * core while there is time, so that writing them does not wait. The first line is better left: who
+ * is ahead looks at it already. */
+static void own_next(const ls_comm *c, int64_t bytes)
+{
+#if defined(__x86_64__)
+    const place *next = &desk_of(c, c->node.own)->place[~c->exchange & 1];
+    if (bytes > OWNED_BYTES) bytes = OWNED_BYTES;
+    for (int64_t at = LINE; at < (int64_t)offsetof(place, data) + bytes; at += LINE)
+        __asm__ volatile("prefetchw %0" : : "m"(*((const char *)next + at)));
+#else
+    (void)c;
+    (void)bytes;
+#endif
 }
 
 /* Lays data on this rank's desk; true when all ranks have done so, under equal stamps. */
@@ -128,14 +152,15 @@ static bool post(ls_ctx *ctx, const ls_stamp *stamp, const void *data, int64_t b
 {
     const ls_comm *c = ctx->comm;
     place *own = place_of(c, c->node.own);
+    const uint64_t key = key_of(c, stamp); /* the others take the line away */
     if (bytes) memcpy(own->data, data, (size_t)bytes);
     own->stamp = *stamp;
-    own->key = key_of(stamp);
+    own->key = key;
     atomic_store_explicit(&own->posted, c->exchange, memory_order_release);
     if (!await(ctx, POSTED)) return false;
     for (int r = 0; r < c->node.count; r++) {
         const place *theirs = place_of(c, r);
-        if (theirs->key == own->key) continue;
+        if (r == c->node.own || theirs->key == key) continue;
         ls_failure f = { 0 };
         ls_comm_not_same(&f, stamp, &theirs->stamp, c->node.first + r);
         ls_fail_with(ctx, &f);
@@ -154,59 +179,52 @@ bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b)
 }
 
 /* ---- sums of what is small ----------------------------------------------------------------- */
-static int64_t room_of(const ls_row_sum *s, const ls_kernel *k)
-{
-    return (s->count * (int64_t)k->bytes + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN;
-}
-
 /* The pieces of all ranks into the root. at: where those of rank r lie on its desk. */
-static bool add_small(ls_ctx *ctx, const ls_row_sum *s, const ls_plan *plan, const ls_kernel *k,
-                      const int64_t *at)
+static bool add_small(ls_ctx *ctx, const ls_ready_sum *s, const ls_row_sum *sum, const int64_t *at)
 {
     const ls_comm *c = ctx->comm;
-    const int64_t room = room_of(s, k);
+    const ls_plan *plan = s->plan;
     char *piece[2], **all = piece, *copy = NULL;
     if (plan->pieces > 2) { /* the desks of others are only read */
         all = ls_comm_take(ctx, plan->pieces * (int64_t)sizeof *all);
-        copy = ls_comm_take(ctx, plan->pieces * room);
+        copy = ls_comm_take(ctx, plan->pieces * s->room);
         if (!all || !copy) return false;
     }
     for (int64_t r = 0, i = 0; r < c->count; r++)
         for (int64_t n = plan->first[r + 1] - plan->first[r], p = 0; p < n; p++, i++) {
-            all[i] = place_of(c, (int)r)->data + at[r] + p * room;
-            if (copy) all[i] = memcpy(copy + i * room, all[i], (size_t)room);
+            all[i] = r == c->rank ? sum->piece[p] : place_of(c, (int)r)->data + at[r] + p * s->room;
+            if (copy) all[i] = memcpy(copy + i * s->room, all[i], (size_t)s->bytes);
         }
     for (int64_t i = 0; i < plan->pieces - 2; i++)
-        k->add(s->count, all[plan->addition[i].into], all[plan->addition[i].from]);
+        s->kernel->add(s->count, all[plan->addition[i].into], all[plan->addition[i].from]);
     const ls_addition *last = plan->addition + plan->pieces - 2;
-    if (plan->pieces > 1) k->add_of(s->count, all[last->into], all[last->from], s->root);
-    else memcpy(s->root, all[0], (size_t)s->count * k->bytes);
+    if (plan->pieces > 1) s->kernel->add_of(s->count, all[last->into], all[last->from], sum->root);
+    else if (sum->root != all[0]) memcpy(sum->root, all[0], (size_t)s->bytes);
     return true;
 }
 
-bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums, int64_t count)
+bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums,
+                   const ls_ready *ready)
 {
     const ls_comm *c = ctx->comm;
-    int64_t few[16] = { 0 }, *at = few;
-    char *to = place_of(c, c->rank)->data;
-    if (c->count > 16) {
-        if (!(at = ls_comm_take(ctx, c->count * (int64_t)sizeof *at))) return false;
-        memset(at, 0, (size_t)c->count * sizeof *at);
-    }
-    for (int64_t i = 0; i < count; i++) {
-        const ls_kernel *k = ls_comm_kernel(ctx, sums[i]->dtype);
-        const int64_t *first = ls_comm_plan(ctx, sums[i]->rows)->first + c->rank;
-        for (int64_t p = 0; p < first[1] - first[0]; p++, to += room_of(sums[i], k))
-            memcpy(to, sums[i]->piece[p], (size_t)sums[i]->count * k->bytes);
+    int64_t few[16], *at = few;
+    char *const desk = place_of(c, c->rank)->data, *to = desk;
+    if (c->count > 16 && !(at = ls_comm_take(ctx, c->count * (int64_t)sizeof *at))) return false;
+    for (int r = 0; r < c->count; r++) at[r] = 0;
+    const ls_ready_sum *s = ready->sum;
+    for (int64_t i = 0; i < ready->count; i++, s++) {
+        const int64_t *first = s->plan->first + c->rank;
+        for (int64_t p = 0; p < first[1] - first[0]; p++, to += s->room)
+            memcpy(to, sums[i]->piece[p], (size_t)s->bytes);
     }
     if (!post(ctx, stamp, NULL, 0)) return false;
-    for (int64_t i = 0; i < count; i++) {
-        const ls_kernel *k = ls_comm_kernel(ctx, sums[i]->dtype);
-        const ls_plan *plan = ls_comm_plan(ctx, sums[i]->rows);
-        if (!add_small(ctx, sums[i], plan, k, at)) return false;
+    s = ready->sum;
+    for (int64_t i = 0; i < ready->count; i++, s++) {
+        if (!add_small(ctx, s, sums[i], at)) return false;
         for (int r = 0; r < c->count; r++)
-            at[r] += (plan->first[r + 1] - plan->first[r]) * room_of(sums[i], k);
+            at[r] += (s->plan->first[r + 1] - s->plan->first[r]) * s->room;
     }
+    own_next(c, to - desk);
     return true;
 }
 

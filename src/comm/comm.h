@@ -5,7 +5,8 @@
  *   fence.c      posting an error, the fence              plan.c     who holds which pieces
  *   abort.c      the one MPI_Abort                        blocks.c   what is small, to all ranks
  *   exchange.c   how every exchange begins and ends       slices.c   what is large, by slices
- *   placement.c  machines and cores of the ranks              watchdog.c  a deadline for MPI itself
+ *   placement.c  machines and cores of the ranks          watchdog.c a deadline for MPI itself
+ *   ready.c      small sums, worked out once
  *   message.c    data messages                            window.c   memory that a node's ranks see
  *                                                         board.c    exchanges through it
  *

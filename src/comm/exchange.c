@@ -20,6 +20,7 @@ ls_stand ls_comm_stand(const ls_ctx *ctx)
         c->here.of = name;
         memset(c->here.name, 0, sizeof c->here.name);
         memcpy(c->here.name, name, strnlen(name, sizeof c->here.name - 1));
+        c->here.key = ls_digest64(0, c->here.name, sizeof c->here.name);
     }
     ls_stand s = { .exchange = c->exchange, .call = ctx->calls };
     memcpy(s.name, c->here.name, sizeof s.name);

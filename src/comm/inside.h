@@ -63,6 +63,22 @@ typedef struct ls_plan {
     int64_t     *lead;       /* [pieces of this node]: the piece of a rank in which each is made */
 } ls_plan;
 
+/* Sums that fit the desks, worked out once: a call with the same shapes finds them ready. */
+typedef struct ls_ready_sum {
+    int64_t          rows, count, bytes; /* bytes: of a piece, */
+    int64_t          room;               /* and what it takes on a desk */
+    ls_dtype         dtype;
+    const ls_plan   *plan;
+    const ls_kernel *kernel;
+} ls_ready_sum;
+typedef struct ls_ready {
+    int64_t       count, room; /* sums; 0: none. Of how many there is room */
+    int64_t       leaf_rows, bytes;
+    uint64_t      digest; /* the stamp's, as are bytes */
+    ls_ready_sum *sum;
+} ls_ready;
+enum { LS_READY = 4 };
+
 /* The ranks of this machine: count of them from first on, this one being number own of them. Machine
  * number of so many, all with equally many ranks. Where ranks do not lie like that each is a machine
  * for itself. */
@@ -110,8 +126,10 @@ typedef struct ls_comm {
     bool        crowded;     /* more ranks than cores */
     char        placement[192];
     bool        left_common;
-    struct { const char *of; char name[sizeof((ls_stand *)0)->name]; } here; /* of the call last named */
+    struct { const char *of; char name[sizeof((ls_stand *)0)->name]; uint64_t key; } here; /* of the call last named */
     ls_plan    *plans, from_root, nothing;
+    ls_ready    ready[LS_READY];
+    unsigned    made_ready; /* so far */
 } ls_comm;
 
 /* ---- wait.c ---------------------------------------------------------------------------------- */
@@ -221,10 +239,17 @@ typedef struct ls_taker { ls_slice_done *done; void *of; } ls_taker;
 static inline bool ls_board_is_all(const ls_comm *c) { return c->desk && c->node.nodes == 1; }
 bool ls_board_has_come(const ls_comm *c, int r); /* to this exchange */
 /* Sums whose pieces, of every rank, fit its desk. */
-bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums, int64_t count);
+bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums, const ls_ready *ready);
 bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b);
 bool ls_board_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound,
                      const ls_taker *taker);
+
+/* ready.c: NULL: there is none like that; or it cannot be, with the context failed. */
+const ls_ready *ls_ready_find(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
+const ls_ready *ls_ready_make(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
+void            ls_ready_forget(ls_comm *c); /* plans have gone */
+void            ls_ready_free(ls_comm *c);
+uint64_t        ls_comm_sizes(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count); /* a stamp's digest */
 
 const ls_kernel *ls_comm_kernel(ls_ctx *ctx, ls_dtype dtype); /* sums.c; NULL: failed */
 /* sums.c: brings together the pieces of all ranks, and every root to every rank. */

@@ -115,6 +115,7 @@ const ls_plan *ls_comm_plan(ls_ctx *ctx, int64_t rows)
             p = *at;
             *at = p->next;
             free_plan(p);
+            ls_ready_forget(c);
         } else at = &(*at)->next;
     }
     if ((p = *at)) *at = p->next;
@@ -148,6 +149,7 @@ bool ls_comm_plans_new(ls_ctx *ctx)
 
 void ls_comm_plans_free(ls_comm *c)
 {
+    ls_ready_free(c);
     while (c->plans) {
         ls_plan *p = c->plans;
         c->plans = p->next;

@@ -159,7 +159,7 @@ static bool lay_out(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_t 
     return true;
 }
 
-static uint64_t digest(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
+uint64_t ls_comm_sizes(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
 {
     uint64_t d = (uint64_t)ctx->opts.leaf_rows;
     for (int64_t i = 0; i < count; i++) {
@@ -205,11 +205,13 @@ static need need_of(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
     return n;
 }
 
-static ls_stamp stamp_of(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, int64_t bytes)
+/* On the desks of a node that is all there is. */
+static ls_status sum_ready(ls_ctx *ctx, ls_row_sum *const *sums, const ls_ready *r)
 {
-    ls_stamp stamp = ls_comm_stamp(ctx, LS_SUMS, count, sums[0]->rows, bytes);
-    stamp.digest = digest(ctx, sums, count);
-    return stamp;
+    if (!r) return ls_comm_agree(ctx);
+    ls_stamp stamp = ls_comm_stamp(ctx, LS_SUMS, r->count, r->sum->rows, r->bytes);
+    stamp.digest = r->digest;
+    return ls_comm_end(ctx, ls_board_sums(ctx, &stamp, sums, r));
 }
 
 static ls_status sum_all(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, const ls_taker *taker)
@@ -218,17 +220,19 @@ static ls_status sum_all(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, co
     if (ctx->failure.status) return ls_comm_agree(ctx);
     if (count == 0) return LS_OK;
     if (ctx->comm->desk) {
+        const bool may_be_small = !taker && ls_board_is_all(ctx->comm);
+        const ls_ready *ready = may_be_small ? ls_ready_find(ctx, sums, count) : NULL;
+        if (ready) return sum_ready(ctx, sums, ready);
         need n = need_of(ctx, sums, count);
         if (ctx->failure.status) return ls_comm_agree(ctx);
-        if (n.is_small && !taker && ls_board_is_all(ctx->comm)) {
-            ls_stamp stamp = stamp_of(ctx, sums, count, n.bytes);
-            return ls_comm_end(ctx, ls_board_sums(ctx, &stamp, sums, count));
-        }
+        if (n.is_small && may_be_small)
+            return sum_ready(ctx, sums, ls_ready_make(ctx, sums, count));
         if (ls_board_reserve(ctx, n.bytes, n.pieces, count)) return ls_comm_agree(ctx);
     }
     if (!lay_out(ctx, &l, sums, count)) return ls_comm_end(ctx, false);
     if (ctx->comm->count == 1) return sums_alone(&l), ls_comm_end(ctx, true);
-    ls_stamp stamp = stamp_of(ctx, sums, count, l.bytes);
+    ls_stamp stamp = ls_comm_stamp(ctx, LS_SUMS, count, sums[0]->rows, l.bytes);
+    stamp.digest = ls_comm_sizes(ctx, sums, count);
     return ls_comm_end(ctx, ls_comm_reduce(ctx, &stamp, &l, taker));
 }
 

@@ -249,6 +249,10 @@ static void job_plans(ls_ctx *ctx)
 {
     for (int64_t i = 0; i < 300; i++)
         check_sums(ctx, i * 37 % 150, (const int64_t[]){ 2, 1, 4, 1, 5 }, 5, true, true);
+    for (int64_t i = 0; i < 100; i++) { /* the plan of a small sum goes while others are made */
+        check_sums(ctx, 40, (const int64_t[]){ 3 }, 1, true, false);
+        check_sums(ctx, 200 + i, (const int64_t[]){ 5000 }, 1, true, false);
+    }
 }
 
 /* After the first step nothing is allocated. */
