@@ -86,15 +86,22 @@ static void digest_of(const uint8_t *bytes, size_t length, uint8_t digest[32])
     ls_sha256_end(&s, digest);
 }
 
-static void fill_block(uint8_t *bytes, size_t length, int64_t step)
+static void fill_block(const ls_image *m, uint8_t *block, size_t length, int64_t step)
 {
-    memset(bytes, 0, LS_IMAGE_BLOCK);
-    memcpy(bytes, magic, sizeof magic);
-    store(bytes + AT_VERSION, VERSION, 4);
-    store(bytes + AT_LENGTH, length, 8);
-    store(bytes + AT_STEP, (uint64_t)step, 8);
-    digest_of(bytes, length, bytes + AT_DIGEST);
-    store(bytes + AT_CRC, ls_crc32(0, bytes, AT_CRC), 4);
+    ls_sha256 s;
+    const uint8_t *bytes;
+    memset(block, 0, LS_IMAGE_BLOCK);
+    memcpy(block, magic, sizeof magic);
+    store(block + AT_VERSION, VERSION, 4);
+    store(block + AT_LENGTH, length, 8);
+    store(block + AT_STEP, (uint64_t)step, 8);
+    ls_sha256_begin(&s);
+    for (size_t at = LS_IMAGE_BLOCK, run; at < length; at += run) {
+        run = ls_image_run(m, at, &bytes);
+        ls_sha256_add(&s, bytes, run);
+    }
+    ls_sha256_end(&s, block + AT_DIGEST);
+    store(block + AT_CRC, ls_crc32(0, block, AT_CRC), 4);
 }
 
 static ls_status check_block(const uint8_t block[LS_IMAGE_BLOCK], const char *path, int64_t bytes,
@@ -119,6 +126,16 @@ static ls_status check_block(const uint8_t block[LS_IMAGE_BLOCK], const char *pa
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
+
+static ls_status write_all(const ls_image *m, size_t length, ls_output *o, ls_failure *f)
+{
+    const uint8_t *bytes;
+    for (size_t at = 0, run; at < length && !f->status; at += run) {
+        run = ls_image_run(m, at, &bytes);
+        ls_output_write(o, (int64_t)at, bytes, run, f);
+    }
+    return f->status;
+}
 
 /* Removes what processes that were killed left of this name. */
 static void remove_stale(const char *dir, const char *name)
@@ -159,14 +176,14 @@ ls_status ls_checkpoint_write(ls_image *m, const char *dir, const char *name, in
 {
     char file[LS_PATH_BYTES];
     ls_output o;
-    uint8_t *bytes;
+    uint8_t *block;
     size_t length;
     temporary[0] = '\0';
-    if (name_file(file, name, step, "", f) || ls_image_bytes(m, &bytes, &length, f) ||
+    if (name_file(file, name, step, "", f) || ls_image_finish(m, &block, &length, f) ||
         ls_folder_make(dir, f))
         return f->status;
     remove_stale(dir, name);
-    fill_block(bytes, length, step);
+    fill_block(m, block, length, step);
     if (ls_output_open(&o, dir, file, "checkpoint", f)) return f->status;
     if (strlen(o.path) >= temporary_bytes) {
         ls_output_drop(&o);
@@ -174,7 +191,7 @@ ls_status ls_checkpoint_write(ls_image *m, const char *dir, const char *name, in
     }
     if (ls_output_reserve(&o, (int64_t)length, f)) return f->status;
     if (ls_fault_fail(LS_FAULT_save_write, f)) ls_output_drop(&o);
-    if (f->status || ls_output_write(&o, 0, bytes, length, f)) return f->status;
+    if (f->status || write_all(m, length, &o, f)) return f->status;
     if (ls_fault_fail(LS_FAULT_save_sync, f)) ls_output_drop(&o);
     if (f->status || ls_output_close(&o, f)) return f->status;
     strcpy(temporary, o.path);
@@ -236,9 +253,7 @@ static ls_status load_file(int fd, const char *path, int64_t bytes, ls_h5_memory
                               ls_show(path).text);
     if (ls_input_read(fd, path, 0, block, sizeof block, f) || check_block(block, path, bytes, f))
         return f->status;
-    memory->capacity = (size_t)bytes;
-    memory->bytes = malloc(memory->capacity);
-    if (!memory->bytes)
+    if (!ls_h5_memory_take(memory, (size_t)bytes))
         return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to read it: %s", ls_show(path).text,
                               ls_show_size((uint64_t)bytes).text);
     if (ls_input_read(fd, path, 0, memory->bytes, memory->capacity, f)) return f->status;

@@ -41,8 +41,8 @@ ls_status ls_h5_layout(hid_t set, const char *path, const char *name, int64_t fi
 
 /* ---- HDF5 files in memory -------------------------------------------------------------------- */
 typedef struct ls_h5_memory {
-    uint8_t *bytes;    /* from realloc(), which grows hundreds of megabytes without copying them */
-    size_t   capacity; /* zeroed beyond what is written */
+    uint8_t *bytes;    /* pages of the system's, zero and none of them there until they are written */
+    size_t   capacity; /* grows without copying */
     size_t   limit;    /* of capacity; 0: none */
 } ls_h5_memory;
 /* m stays where it is until the file is closed; nothing of the file depends on when and where it is made.
@@ -52,13 +52,19 @@ hid_t ls_h5_memory_new(ls_h5_memory *m, int64_t user_block, int64_t metadata_roo
 ls_status ls_h5_memory_finish(ls_h5_memory *m, hid_t file, int64_t user_block, uint64_t *end, ls_failure *f);
 hid_t ls_h5_memory_open(ls_h5_memory *m, size_t length, const char *name, ls_failure *f); /* read only */
 void  ls_h5_memory_free(ls_h5_memory *m);
+/* At least so much; false without memory. */
+bool ls_h5_memory_take(ls_h5_memory *m, size_t bytes);
+/* Bytes that are all zero, or not needed, give their memory back and are zero. */
+void ls_h5_memory_clear(const ls_h5_memory *m, size_t from, size_t to);
 /* Makes the groups above path where they are missing. shown: of the file, for messages. */
 ls_status ls_h5_groups_make(hid_t file, const char *path, const char *shown, ls_failure *f);
 hid_t ls_h5_list_new(hid_t of); /* a creation list whose objects carry no times */
 
 /* ---- images, for commit.c -------------------------------------------------------------------- */
 enum { LS_IMAGE_BLOCK = 512 }; /* the user block */
-/* The whole file; block: to be filled. From then on nothing can be put. */
-ls_status ls_image_bytes(ls_image *m, uint8_t **bytes, size_t *length, ls_failure *f);
+/* The whole file: the block, to be filled, and how many bytes. From then on nothing can be put. */
+ls_status ls_image_finish(ls_image *m, uint8_t **block, size_t *length, ls_failure *f);
+/* Bytes of the file from at on that lie together: how many, and where. */
+size_t ls_image_run(const ls_image *m, size_t at, const uint8_t **bytes);
 /* Takes over memory->bytes, also after an error. name: for messages. */
 ls_image *ls_image_open(ls_h5_memory *memory, size_t length, const char *name, ls_failure *f);

@@ -3,19 +3,31 @@
  * An image is an HDF5 file in memory. It is either being put together or, from the moment its bytes
  * are asked for or it came from a file, read only; its getters work in both states. Numbers are
  * stored little-endian, texts with a fixed length (variable ones would go through a heap), data
- * contiguous and aligned as they come. What is read is held against what is expected: hard links
+ * contiguous and aligned as they come. Large values may be lent: HDF5 gives them their place in the
+ * file, which stays a hole in memory, and who writes the file takes them from where they are. What is read is held against what is expected: hard links
  * only, exact types and shapes, values within the file.
  *
  * Called by train on the main thread; the bytes by commit.c. */
 #include "store/h5.h"
 #include <string.h>
 
+#define LEND_STEP ((size_t)1 << 20)
+enum { LEND_COUNT = 16 << 10 }; /* elements; fewer are copied */
+
+/* Values that lie elsewhere: bytes at to at + bytes of the file. */
+typedef struct lent {
+    struct lent *next; /* in ascending order */
+    size_t at, bytes;
+    const uint8_t *data;
+} lent;
+
 struct ls_image {
     ls_h5_memory memory;
     hid_t file;
     size_t length;  /* of the file; 0 while it is put together */
     ls_shown name;  /* for messages */
-    ls_arena arena; /* names that were handed out */
+    ls_arena arena; /* names that were handed out, and what notes */
+    lent *lent;     /* values lie elsewhere */
 };
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
@@ -68,24 +80,41 @@ void ls_image_free(ls_image *m)
     ls_memory_free(m);
 }
 
-ls_status ls_image_bytes(ls_image *m, uint8_t **bytes, size_t *length, ls_failure *f)
+ls_status ls_image_finish(ls_image *m, uint8_t **block, size_t *length, ls_failure *f)
 {
     if (!m->length) {
         ls_h5_turn turn = ls_h5_begin();
         uint64_t end = 0;
+        size_t written = 0;
         if (m->file < 0)
             ls_failure_set(f, LS_ERR_USE, "%s could not be put together", m->name.text);
-        else if (ls_h5_memory_finish(&m->memory, m->file, LS_IMAGE_BLOCK, &end, f) == LS_OK &&
-                 end > m->memory.capacity)
-            ls_failure_set(f, LS_ERR_USE, "this HDF5 lays files out in an unknown way");
+        else if (ls_h5_memory_finish(&m->memory, m->file, LS_IMAGE_BLOCK, &end, f) == LS_OK) {
+            for (const lent *l = m->lent; l; l = l->next) written = l->at + l->bytes;
+            if (end > (written > m->memory.capacity ? written : m->memory.capacity))
+                ls_failure_set(f, LS_ERR_USE, "this HDF5 lays files out in an unknown way");
+            else if (!ls_h5_memory_take(&m->memory, (size_t)end))
+                ls_failure_set(f, LS_ERR_MEMORY, "no memory for a checkpoint");
+        }
         m->length = f->status ? 0 : (size_t)end;
         m->file = H5I_INVALID_HID;
         if (m->length) m->file = ls_h5_memory_open(&m->memory, m->length, m->name.text, f);
         ls_h5_end(turn);
     }
-    *bytes = m->memory.bytes;
+    *block = m->memory.bytes;
     *length = m->length;
     return f->status;
+}
+
+size_t ls_image_run(const ls_image *m, size_t at, const uint8_t **bytes)
+{
+    const lent *l = m->lent;
+    while (l && l->at + l->bytes <= at) l = l->next;
+    if (l && l->at <= at) {
+        *bytes = l->data + (at - l->at);
+        return l->at + l->bytes - at;
+    }
+    *bytes = m->memory.bytes + at;
+    return (l ? l->at : m->length) - at;
 }
 
 /* ---- putting --------------------------------------------------------------------------------- */
@@ -141,8 +170,47 @@ static bool is_put_together(const ls_image *m, const char *path, ls_failure *f)
     return !f->status;
 }
 
+/* One element of a new set, so that the file gets as far: zeros. */
+static herr_t reach(hid_t set, hid_t space, hid_t one, ls_shape shape, int64_t element)
+{
+    static const double zero = 0;
+    hsize_t at[LS_MAX_NDIM];
+    for (int i = shape.ndim - 1; i >= 0; i--) {
+        at[i] = (hsize_t)(element % shape.dim[i]);
+        element /= shape.dim[i];
+    }
+    if (H5Sselect_elements(space, H5S_SELECT_SET, 1, at) < 0) return -1;
+    return H5Dwrite(set, H5T_NATIVE_DOUBLE, one, space, H5P_DEFAULT, &zero);
+}
+
+/* Lets HDF5 give a set its place as if it had been written, without the values. The driver fills what a
+ * file grows by with zeros: it grows step by step, and each is given back. */
+static ls_status leave_hole(ls_image *m, hid_t set, hid_t space, ls_shape shape, size_t item,
+                            const void *data, ls_failure *f)
+{
+    size_t bytes = item;
+    for (int i = 0; i < shape.ndim; i++) bytes *= (size_t)shape.dim[i];
+    lent *l = ls_arena_take(&m->arena, sizeof *l), **at = &m->lent;
+    if (!l) return ls_failure_set(f, LS_ERR_MEMORY, "no memory for a checkpoint");
+    hid_t one = H5Screate(H5S_SCALAR);
+    haddr_t begin = HADDR_UNDEF;
+    for (size_t done = 0; done < bytes;) {
+        done = bytes - done > LEND_STEP ? done + LEND_STEP : bytes;
+        if (reach(set, space, one, shape, (int64_t)(done / item) - 1) < 0) break;
+        begin = H5Dget_offset(set);
+        if (begin != HADDR_UNDEF) ls_h5_memory_clear(&m->memory, begin, begin + done);
+    }
+    ls_h5_close(one);
+    if (begin == HADDR_UNDEF)
+        return ls_h5_failure(f, LS_ERR_MEMORY, "%s: no memory for a checkpoint", m->name.text);
+    while (*at && (*at)->at < begin) at = &(*at)->next;
+    *l = (lent){ *at, (size_t)begin, bytes, data };
+    *at = l;
+    return LS_OK;
+}
+
 static ls_status put(ls_image *m, const char *path, kind k, ls_shape shape, const void *data,
-                     ls_failure *f)
+                     bool lends, ls_failure *f)
 {
     if (!is_put_together(m, path, f)) return f->status;
     hsize_t dim[LS_MAX_NDIM];
@@ -154,8 +222,10 @@ static ls_status put(ls_image *m, const char *path, kind k, ls_shape shape, cons
         if (H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0)
             set = H5Dcreate2(m->file, path, stored_type(k), space, H5P_DEFAULT, creation,
                              H5P_DEFAULT);
-        if (set < 0 || (!is_empty(shape) &&
-                        H5Dwrite(set, native_type(k), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0))
+        if (set >= 0 && lends)
+            leave_hole(m, set, space, shape, H5Tget_size(native_type(k)), data, f);
+        else if (set < 0 || (!is_empty(shape) && H5Dwrite(set, native_type(k), H5S_ALL, H5S_ALL,
+                                                          H5P_DEFAULT, data) < 0))
             ls_h5_failure(f, LS_ERR_USE, "%s: %s cannot be added", m->name.text,
                           ls_show(path).text);
         ls_h5_close(set);
@@ -169,13 +239,25 @@ static ls_status put(ls_image *m, const char *path, kind k, ls_shape shape, cons
 ls_status ls_image_put(ls_image *m, const char *path, ls_dtype type, ls_shape shape,
                        const void *data, ls_failure *f)
 {
-    return put(m, path, (kind)type, shape, data, f);
+    return put(m, path, (kind)type, shape, data, false, f);
+}
+
+/* What is small, or stored otherwise than it lies in memory, is copied. */
+ls_status ls_image_lend(ls_image *m, const char *path, ls_dtype type, ls_shape shape,
+                        const void *data, ls_failure *f)
+{
+    int64_t count = 1;
+    for (int i = 0; i < shape.ndim; i++) count *= shape.dim[i];
+    ls_h5_turn turn = ls_h5_begin();
+    bool as_it_is = H5Tequal(stored_type((kind)type), native_type((kind)type)) > 0;
+    ls_h5_end(turn);
+    return put(m, path, (kind)type, shape, data, as_it_is && count >= LEND_COUNT, f);
 }
 
 ls_status ls_image_put_words(ls_image *m, const char *path, int64_t count, const uint32_t *words,
                              ls_failure *f)
 {
-    return put(m, path, WORD, LS_SHAPE(count), words, f);
+    return put(m, path, WORD, LS_SHAPE(count), words, false, f);
 }
 
 /* An attribute of one value. The type is ours to close. */
@@ -320,17 +402,28 @@ static bool is_same_shape(ls_shape a, ls_shape b)
     return true;
 }
 
+/* The values of a set, if they are lent; NULL. */
+static const lent *lent_of(const ls_image *m, hid_t set)
+{
+    const haddr_t at = m->lent ? H5Dget_offset(set) : HADDR_UNDEF;
+    const lent *l = m->lent;
+    while (l && l->at != at) l = l->next;
+    return l;
+}
+
 static ls_status get(ls_image *m, const char *path, kind wanted, ls_shape shape, void *out,
                      ls_failure *f)
 {
     kind k;
     ls_shape found;
+    const lent *l;
     ls_h5_turn turn = ls_h5_begin();
     hid_t set = open_set(m, path, &k, &found, f);
     if (set >= 0 && (k != wanted || !is_same_shape(found, shape)))
         ls_failure_set(f, LS_ERR_DATA, "%s: %s is %s %s, where %s %s is needed", m->name.text,
                        ls_show(path).text, kind_name(k), ls_show_shape(found.ndim, found.dim).text,
                        kind_name(wanted), ls_show_shape(shape.ndim, shape.dim).text);
+    else if (set >= 0 && (l = lent_of(m, set))) memcpy(out, l->data, l->bytes);
     else if (set >= 0 && !is_empty(shape) &&
              H5Dread(set, native_type(k), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
         ls_h5_failure(f, LS_ERR_DATA, "%s: reading %s failed", m->name.text, ls_show(path).text);

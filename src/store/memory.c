@@ -11,10 +11,40 @@
  * Called by image.c, writer.c. */
 #include "store/h5.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define GROWTH ((size_t)1 << 20)
+
+static size_t whole_pages(size_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (bytes + page - 1) / page * page;
+}
+
+bool ls_h5_memory_take(ls_h5_memory *m, size_t bytes)
+{
+    if (bytes <= m->capacity) return true;
+    void *at = m->bytes
+                   ? mremap(m->bytes, whole_pages(m->capacity), whole_pages(bytes), MREMAP_MAYMOVE)
+                   : mmap(NULL, whole_pages(bytes), PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) return false;
+    m->bytes = at;
+    m->capacity = bytes;
+    return true;
+}
+
+void ls_h5_memory_clear(const ls_h5_memory *m, size_t from, size_t to)
+{
+    const size_t page = whole_pages(1);
+    if (to > m->capacity) to = m->capacity;
+    from = whole_pages(from);
+    to = to / page * page;
+    if (from < to)
+        (void)madvise(m->bytes + from, to - from, MADV_DONTNEED); /* saves memory, or not */
+}
 
 static void *take(size_t bytes, H5FD_file_image_op_t why, void *self)
 {
@@ -36,12 +66,7 @@ static void *grow(void *p, size_t bytes, H5FD_file_image_op_t why, void *self)
     ls_h5_memory *m = self;
     if (bytes <= m->capacity) return m->bytes;
     if (m->limit && bytes > m->limit) return NULL;
-    uint8_t *grown = realloc(m->bytes, bytes);
-    if (!grown) return NULL;
-    memset(grown + m->capacity, 0, bytes - m->capacity);
-    m->bytes = grown;
-    m->capacity = bytes;
-    return grown;
+    return ls_h5_memory_take(m, bytes) ? m->bytes : NULL;
 }
 
 static herr_t leave(void *p, H5FD_file_image_op_t why, void *self)
@@ -140,7 +165,7 @@ hid_t ls_h5_memory_open(ls_h5_memory *m, size_t length, const char *shown, ls_fa
 
 void ls_h5_memory_free(ls_h5_memory *m)
 {
-    free(m->bytes);
+    if (m->bytes) munmap(m->bytes, whole_pages(m->capacity));
     *m = (ls_h5_memory){ .limit = 0 };
 }
 

@@ -65,6 +65,8 @@ typedef struct ls_image ls_image;
 ls_image *ls_image_new(ls_failure *f);
 void      ls_image_free(ls_image *m);
 ls_status ls_image_put(ls_image *m, const char *path, ls_dtype type, ls_shape shape, const void *data, ls_failure *f);
+/* As put, but data stay where they are, unchanged, until the checkpoint is written. */
+ls_status ls_image_lend(ls_image *m, const char *path, ls_dtype type, ls_shape shape, const void *data, ls_failure *f);
 ls_status ls_image_put_words(ls_image *m, const char *path, int64_t count, const uint32_t *words, ls_failure *f);
 ls_status ls_image_put_text(ls_image *m, const char *group, const char *name, const char *text, ls_failure *f);
 ls_status ls_image_put_int(ls_image *m, const char *group, const char *name, int64_t value, ls_failure *f);

@@ -1,4 +1,5 @@
-/* state.c -- what a checkpoint holds: written from the objects of a run, and read back into them.
+/* state.c -- what a checkpoint holds: written from the objects of a run, and read back into them. Values
+ * of parameters and optimizer are lent to the image, not copied.
  *
  * Only the root touches the file. Reading has two halves so that nothing is changed by a file that
  * does not fit: the root gathers all values, checked against the run, in one block of bytes; that
@@ -23,7 +24,7 @@ static ls_status put_model(const ls_run *run, ls_image *m, ls_failure *f)
     char path[512];
     for (int64_t i = 0; i < p.count && !f->status; i++) {
         snprintf(path, sizeof path, "/model/%s", ls_parameter_name(run->model, i));
-        ls_image_put(m, path, p.at[i]->dtype, p.at[i]->shape, p.at[i]->data, f);
+        ls_image_lend(m, path, p.at[i]->dtype, p.at[i]->shape, p.at[i]->data, f);
     }
     return f->status;
 }
@@ -55,8 +56,8 @@ static ls_status put_optimizer(const ls_run *run, ls_image *m, ls_failure *f)
     for (int64_t i = 0; i < o->params.count; i++)
         for (int s = 0; s < o->slots && o->began[i] && !f->status; s++) {
             state_path(run, i, s, path, sizeof path);
-            ls_image_put(m, path, o->params.at[i]->dtype, o->params.at[i]->shape,
-                         ls_optim_state(o, i, s), f);
+            ls_image_lend(m, path, o->params.at[i]->dtype, o->params.at[i]->shape,
+                          ls_optim_state(o, i, s), f);
         }
     return f->status;
 }
