@@ -169,6 +169,11 @@ void ls_comm_say(const char *form, ...) /* a line on stderr */
 _Noreturn void ls_comm_late(ls_ctx *ctx, double waited_s);
 _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text);
 
+static inline double ls_comm_deadline_s(const ls_ctx *ctx)
+{
+    return ctx->opts.deadline_s > 0 ? ctx->opts.deadline_s : LS_DEADLINE_DEFAULT_S;
+}
+
 /* ---- watchdog.c: a deadline for what MPI does by itself ---------------------------------------- */
 typedef struct ls_watchdog {
     pthread_t thread;
@@ -178,7 +183,7 @@ typedef struct ls_watchdog {
     double      deadline_s;
     const char *what; /* "begin" */
 } ls_watchdog;
-/* Not before ten seconds: on a busy machine MPI may need some to begin. */
+/* Not before twenty seconds: on a busy machine MPI may need some to begin. */
 void ls_watchdog_begin(ls_watchdog *w, const ls_ctx *ctx, const char *what);
 void ls_watchdog_end(ls_watchdog *w);
 

@@ -53,7 +53,7 @@ static bool lower_rank_waits(const ls_comm *c)
 static void be_patient(ls_ctx *ctx, double begin_s, bool *is_here)
 {
     ls_comm *c = ctx->comm;
-    double deadline_s = ctx->opts.deadline_s > 0 ? ctx->opts.deadline_s : LS_DEADLINE_DEFAULT_S;
+    double deadline_s = ls_comm_deadline_s(ctx);
     double here_s = deadline_s / 4 < HERE_AFTER_S ? deadline_s / 4 : HERE_AFTER_S;
     double waited_s = ls_clock_s() - begin_s;
     if (waited_s > here_s && !*is_here && !c->meeting) {

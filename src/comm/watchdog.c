@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static const double grace_s = 1;
-static const double least_s = 10, overslept_s = 0.5;
+static const double least_s = 20, overslept_s = 0.5;
 
 /* Ranks of this job on this machine that are stopped, as "; rank 2 (process 123) is stopped"; how many of
  * them are below this one. */
@@ -79,7 +79,7 @@ static void *watch(void *of)
 void ls_watchdog_begin(ls_watchdog *w, const ls_ctx *ctx, const char *what)
 {
     pthread_condattr_t monotonic;
-    const double deadline_s = ctx->opts.deadline_s;
+    const double deadline_s = ls_comm_deadline_s(ctx);
     *w = (ls_watchdog){ .deadline_s = deadline_s > least_s ? deadline_s : least_s, .what = what };
     pthread_mutex_init(&w->mutex, NULL);
     pthread_condattr_init(&monotonic);
