@@ -9,7 +9,7 @@ typedef struct ls_dataset ls_dataset;
 typedef struct ls_row { ls_dtype type; ls_shape shape; } ls_row; /* of one row, without the batch axis */
 
 typedef struct ls_h5_opts {
-    const char *x, *y;     /* names in the file; NULL: "/x", "/y" */
+    const char *x, *y;     /* names in the file; NULL: "/x", "/y". y "": there are no targets, and y reads as 0 */
     double      x_scale;   /* x is divided by this; 0: 1 */
 } ls_h5_opts;
 /* An HDF5 file with a dataset of inputs and one of targets; the first dimension counts rows.
@@ -85,12 +85,21 @@ LS_API ls_dataset *ls_loader_dataset(const ls_loader *l); /* borrowed */
 LS_API int64_t ls_loader_steps(const ls_loader *l); /* in an epoch */
 LS_API int64_t ls_loader_step(const ls_loader *l);  /* of the batch handed out last, from 0 */
 LS_API int64_t ls_loader_epoch(const ls_loader *l); /* running or next, from 0; INT64_MAX after an error */
+/* The rows of the dataset that a step, from 0, of the running epoch or a later one hands out, over all ranks:
+ * in order, as long as nobody else draws from the loader's stream. Nothing is drawn or read.
+ *
+ *   rows   [batch_size]
+ *   ->     how many; 0 after an error
+ *
+ * Errors  ARG: an earlier epoch, or no such step in it
+ * Calls   local */
+LS_API int64_t ls_loader_rows(const ls_loader *l, int64_t epoch, int64_t step, int64_t *rows);
 LS_API void    ls_loader_free(ls_loader *l);
 
 /* ---- writing a dataset file ---------------------------------------------------------------------
  * Written beside its final name and renamed when closed: a file under the name is whole. */
 typedef enum ls_store_type { LS_STORE_F32 = 0, LS_STORE_F64, LS_STORE_U8, LS_STORE_I64 } ls_store_type;
-typedef struct ls_column { const char *name; ls_store_type type; ls_shape row; } ls_column;
+typedef struct ls_column { const char *name; ls_store_type type; ls_shape row; } ls_column; /* y's name "": no y */
 typedef struct ls_writer ls_writer;
 /* Errors  OUTPUT: the file cannot be made, or is there already.  Calls  local: under ls_is_root() */
 LS_API ls_writer *ls_writer_new(ls_ctx *ctx, const char *path, ls_column x, ls_column y);

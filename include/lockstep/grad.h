@@ -10,7 +10,8 @@ LS_API ls_tensor *ls_requires_grad(ls_tensor *t); /* marks t as a parameter and 
  * ls_grad(p) is whole. There is no second call that sums over ranks, so none can be forgotten.
  * The record of the operations is used up: a second backward through it is an error.
  *
- * Errors  SHAPE: loss is not one element; USE: it depends on no parameter, or was used up
+ * Errors  SHAPE: loss is not one element; USE: it depends on no parameter, or was used up, or a value
+ *         that it needs was written in place, or freed, since it was computed
  * Calls   collective; loss: same */
 LS_COLLECTIVE ls_status ls_backward(ls_ctx *ctx, ls_tensor *loss);
 

@@ -31,6 +31,8 @@ typedef struct ls_node {
 
 enum {
     LS_SAVE_OUT  = 1 << LS_MAX_IN,
+    LS_SAVE_FOR_OTHERS = 1 << (LS_MAX_IN + 1), /* times 1 << i: input i, for gradients of other inputs alone */
+    LS_SAVE_FACTORS = 3 | 3 * LS_SAVE_FOR_OTHERS, /* of a product of inputs 0 and 1 */
     LS_OP_LEAVES = 1, /* flags: backward() closes the leaf tree of its sums over rows itself */
     LS_OP_STORES = 2, /* flags: backward() minds node->stores */
     LS_OP_VIEW = 4,   /* flags: out is input 0 with another shape; no forward() */
@@ -45,7 +47,8 @@ typedef struct ls_op {
     int         n_need;    /* 0: all */
     ls_rows     rows;
     unsigned    flags;
-    unsigned    saves;     /* what backward() reads: bit i input i, LS_SAVE_OUT */
+    unsigned    saves;     /* what backward() reads: bit i input i, LS_SAVE_OUT; it may not be written in
+                            * place between forward and backward */
     unsigned    classes;   /* bit i: input i is int64; all others are floating */
     const char *(*shape)(ls_node *n);  /* sets out.shape, perhaps out_dtype; NULL, or why not */
     void (*forward)(const ls_node *n); /* writes out */
@@ -66,7 +69,7 @@ LS_API const char *ls_shape_broadcasts(ls_node *n); /* for shape: two inputs bro
 LS_API const char *ls_shape_same(ls_node *n); /* for shape: all inputs and out alike */
 
 /* Compares with finite differences, in LS_FLOAT64: a function of inputs, or an operation's cases
- * (which also tests that rows do not depend on their neighbours).
+ * (which also tests that rows do not depend on their neighbours, and backward on what is not saved).
  * Errors  NUMERIC: where and by how much.  Calls  collective */
 LS_API ls_status ls_gradcheck(ls_ctx *ctx, ls_tensor *(*f)(void *self, ls_list in), void *self, ls_list in);
 LS_API ls_status ls_op_check(ls_ctx *ctx, const ls_op *op);

@@ -165,6 +165,7 @@ LS_API ls_tensor *ls_gather(ls_tensor *t, int axis, ls_tensor *index);
 LS_API ls_tensor *ls_cat(ls_list list, int axis);
 LS_API ls_tensor *ls_stack(ls_list list, int axis);
 LS_API ls_tensor *ls_clone(ls_tensor *t);
+LS_API ls_tensor *ls_to_float(ls_tensor *t);   /* int64 in the context's floating type */
 LS_API ls_tensor *ls_detach(ls_tensor *t);     /* the same values without history */
 LS_API ls_tensor *ls_split_rows(ls_tensor *t); /* a whole tensor as a part: every rank takes its rows */
 LS_COLLECTIVE ls_tensor *ls_whole(ls_ctx *ctx, ls_tensor *t); /* a part with its rows on every rank */

@@ -40,7 +40,7 @@ LS_API ls_tensor *ls_uniform_(ls_tensor *t, double from, double to);
 LS_API ls_tensor *ls_normal_(ls_tensor *t, double mean, double deviation);
 
 LS_API ls_tensor *ls_keep(const ls_tensor *t); /* copy without history; lives until ls_tensor_free() */
-LS_API void       ls_tensor_free(ls_tensor *t);
+LS_API void       ls_tensor_free(ls_tensor *t);        /* whoever uses one of the last 256 is told: USE */
 
 /* ---- reading. Local; a part gives SHAPE, advice "ls_whole()", where its rows are needed ------ */
 LS_API ls_shape ls_shape_of(const ls_tensor *t);
@@ -58,7 +58,8 @@ LS_API const void *ls_rows_data(const ls_tensor *t, int64_t *first, int64_t *cou
 
 /* ---- writing in place ---------------------------------------------------------------------------
  * On tensors that require gradients only where nothing is recorded (LS_NO_GRAD); never on the result
- * of an operation that has a gradient. t: whole, u: whole, of one shape. */
+ * of an operation that has a gradient. What backward() needs may be written after it alone: it looks.
+ * t: whole, u: whole, of one shape. */
 LS_API void ls_add_(ls_tensor *t, const ls_tensor *u, double alpha); /* t += alpha u, fused: the SGD step */
 LS_API void ls_sub_(ls_tensor *t, const ls_tensor *u, double alpha); /* t -= alpha u, fused */
 LS_API void ls_mul_(ls_tensor *t, const ls_tensor *u);

@@ -213,6 +213,7 @@ struct ls_ctx {
     struct ls_tape         *tape;
     struct ls_heads        *heads; /* of tensors in a step */
     uint64_t                stamps; /* tensors made so far */
+    uint64_t                written; /* the call that wrote or freed a tensor last */
     struct ls_cut { int64_t rows, leaf_rows; ls_range leaves, own; } cut[8]; /* tensor/part.c, of batches */
     unsigned                cuts;   /* made so far */
     ls_update              *update; /* offered to the next backward, or NULL */

@@ -4,9 +4,10 @@
  * what the loss makes of the targets, and the outputs that the model must have. Complaints name the
  * line of the setting that does not fit.
  *
- * Called by train.c, and by eval.c with the settings that a checkpoint holds.
+ * Called by train.c, and by eval.c and predict.c with the settings that a checkpoint holds.
  */
 #include "cmd/cmd.h"
+#include <string.h>
 
 ls_opts ls_build_opts(const ls_config *c)
 {
@@ -56,12 +57,13 @@ static int64_t outputs_for(const ls_settings *s, ls_row y, ls_failure *f)
            -1;
 }
 
-static ls_status fit_to_data(const ls_settings *s, const ls_dataset *d, ls_failure *f)
+static ls_status fit_to_data(const ls_settings *s, const ls_dataset *d, bool has_targets,
+                             ls_failure *f)
 {
     const ls_config *c = s->values;
     const ls_origin *at = ls_config_at(s, "model");
     ls_row x = ls_dataset_x(d);
-    int64_t outputs, needed = outputs_for(s, ls_dataset_y(d), f);
+    int64_t outputs, needed = has_targets ? outputs_for(s, ls_dataset_y(d), f) : 0;
     if (needed < 0) return f->status;
     if (x.shape.ndim != 1)
         return ls_failure_set(f, LS_ERR_DATA,
@@ -76,16 +78,44 @@ static ls_status fit_to_data(const ls_settings *s, const ls_dataset *d, ls_failu
     return LS_OK;
 }
 
-ls_module *ls_build_model(ls_ctx *ctx, const ls_settings *s, const ls_dataset *d)
+ls_module *ls_build_model(ls_ctx *ctx, const ls_settings *s, const ls_dataset *d, bool has_targets)
 {
     const ls_config *c = s->values;
     ls_failure f = { 0 };
     if (!d || ls_error(ctx)) return NULL;
-    if (fit_to_data(s, d, &f)) {
+    if (fit_to_data(s, d, has_targets, &f)) {
         ls_fail_with(ctx, &f);
         return NULL;
     }
     return ls_sequential_new(ctx, c->model.count, c->model.at);
+}
+
+ls_status ls_build_stored(ls_ctx *ctx, const char *checkpoint, bool is_normalized, ls_settings *s,
+                          ls_config *c)
+{
+    ls_failure f = { 0 };
+    const char *text = ls_checkpoint_config(ctx, checkpoint);
+    if (!text) return ls_error(ctx);
+    size_t bytes = strlen(checkpoint) + sizeof " /config";
+    char *from = ls_arena_take(s->arena, bytes);
+    if (!from) return ls_fail(ctx, LS_ERR_MEMORY, "no memory for the name of a checkpoint");
+    snprintf(from, bytes, "%s /config", checkpoint);
+    if (ls_settings_begin(s, &ls_config_schema, c, s->arena, &f) ||
+        ls_config_stored(s, from, text, &f))
+        return ls_fail_with(ctx, &f);
+    if (c->data.normalize == LS_NORMALIZE_STANDARD && !is_normalized)
+        return ls_fail(ctx, LS_ERR_ARG,
+                       "%s was trained on normalized data: --normalize-as names them", checkpoint);
+    if (c->data.normalize == LS_NORMALIZE_NONE && is_normalized)
+        return ls_fail(ctx, LS_ERR_ARG,
+                       "%s was trained without normalizing: leave --normalize-as out", checkpoint);
+    ls_opts opts = ls_build_opts(c);
+    return ls_configure(ctx, &opts);
+}
+
+bool ls_build_is_classifier(const ls_config *c)
+{
+    return losses[c->loss].takes_classes;
 }
 
 ls_loss_fn *ls_build_loss(const ls_config *c)

@@ -4,6 +4,7 @@
  *   train.c   eval.c   convert.c   inspect.c     help.c    what --help prints
  *   launch.c  mpirun, started again              job.c     one mpirun, watched
  *   verify.c  verify and diff                    note.c    one launcher a directory, and what one has left
+ *   predict.c   which.c
  *
  *   text.c    numbers, words, suggestions        model.c   the layers of a model
  *   yaml.c    a document as a tree               schema.c  the keys of a run
@@ -188,8 +189,12 @@ ls_status ls_config_stored(ls_settings *s, const char *from, const char *text, l
 ls_opts     ls_build_opts(const ls_config *c);
 /* normalize_as: the training data, where settings say to normalize; NULL: these are. */
 ls_dataset *ls_build_dataset(ls_ctx *ctx, const ls_config *c, const char *path, const ls_dataset *normalize_as);
-/* The model, with sizes that follow from the rows of d and fit the loss. */
-ls_module  *ls_build_model(ls_ctx *ctx, const ls_settings *s, const ls_dataset *d);
+/* The model, with sizes that follow from the rows of d and, where it has targets, fit the loss. */
+ls_module  *ls_build_model(ls_ctx *ctx, const ls_settings *s, const ls_dataset *d, bool has_targets);
+/* The settings that a checkpoint holds, which the context takes on. is_normalized: whether the training data
+ * are named, as they must be where the run normalized them. Calls  collective */
+ls_status   ls_build_stored(ls_ctx *ctx, const char *checkpoint, bool is_normalized, ls_settings *s, ls_config *c);
+bool        ls_build_is_classifier(const ls_config *c); /* the loss takes classes */
 ls_loss_fn *ls_build_loss(const ls_config *c);
 
 /* ---- sub-commands ---------------------------------------------------------------------------- */
@@ -200,8 +205,8 @@ typedef struct ls_command {
     /* words: those after the sub-command. Errors are left in the context. Collective. */
     void (*run)(ls_ctx *ctx, int64_t count, const char *const *words);
 } ls_command;
-extern const ls_command ls_train_command, ls_launch_command, ls_eval_command, ls_convert_command,
-    ls_inspect_command, ls_verify_command, ls_diff_command;
+extern const ls_command ls_train_command, ls_launch_command, ls_eval_command, ls_predict_command,
+    ls_convert_command, ls_inspect_command, ls_verify_command, ls_diff_command, ls_which_command;
 
 /* ---- note.c: one launcher a directory, and what a dead one has left ---------------------------- */
 typedef struct ls_note { int fd, head; char path[4096]; } ls_note; /* begins with fd -1: not taken */

@@ -5,7 +5,6 @@
  */
 #include "cmd/cmd.h"
 #include <math.h>
-#include <string.h>
 
 typedef struct eval {
     const char *checkpoint, *data, *x, *y, *normalize_as;
@@ -26,43 +25,17 @@ static const ls_key keys[] = {
 };
 static const ls_schema schema = { keys, sizeof keys / sizeof *keys, sizeof(eval) };
 
-/* The settings that the checkpoint holds, with the data that are meant now. */
-static ls_status read_settings(ls_ctx *ctx, const eval *o, ls_settings *s, ls_config *c)
-{
-    ls_failure f = { 0 };
-    const char *text = ls_checkpoint_config(ctx, o->checkpoint);
-    if (!text) return ls_error(ctx);
-    size_t bytes = strlen(o->checkpoint) + sizeof " /config";
-    char *from = ls_arena_take(s->arena, bytes);
-    if (!from) return ls_fail(ctx, LS_ERR_MEMORY, "no memory for the name of a checkpoint");
-    snprintf(from, bytes, "%s /config", o->checkpoint);
-    if (ls_settings_begin(s, &ls_config_schema, c, s->arena, &f) ||
-        ls_config_stored(s, from, text, &f))
-        return ls_fail_with(ctx, &f);
-    c->data.x = o->x;
-    c->data.y = o->y;
-    if (c->data.normalize == LS_NORMALIZE_STANDARD && !o->normalize_as)
-        return ls_fail(ctx, LS_ERR_ARG,
-                       "%s was trained on normalized data: --normalize-as names them",
-                       o->checkpoint);
-    if (c->data.normalize == LS_NORMALIZE_NONE && o->normalize_as)
-        return ls_fail(ctx, LS_ERR_ARG,
-                       "%s was trained without normalizing: leave --normalize-as out",
-                       o->checkpoint);
-    return LS_OK;
-}
-
 static void evaluate(ls_ctx *ctx, const eval *o, ls_settings *s)
 {
     ls_config c;
     ls_dataset *normalize_as = NULL;
     ls_score score;
-    if (read_settings(ctx, o, s, &c)) return;
-    ls_opts opts = ls_build_opts(&c);
-    if (ls_configure(ctx, &opts)) return;
+    if (ls_build_stored(ctx, o->checkpoint, o->normalize_as, s, &c)) return;
+    c.data.x = o->x;
+    c.data.y = o->y;
     if (o->normalize_as) normalize_as = ls_build_dataset(ctx, &c, o->normalize_as, NULL);
     ls_dataset *data = ls_build_dataset(ctx, &c, o->data, normalize_as);
-    ls_module *model = ls_build_model(ctx, s, data);
+    ls_module *model = ls_build_model(ctx, s, data, true);
     ls_loader *loader = model ? ls_loader_new(ctx, data,
                                               &(ls_loader_opts){ .batch_size = c.data.batch_size })
                               : NULL;

@@ -13,8 +13,9 @@
 #include <sys/prctl.h>
 
 static const ls_command *const commands[] = {
-    &ls_train_command,   &ls_launch_command, &ls_eval_command, &ls_convert_command,
-    &ls_inspect_command, &ls_verify_command, &ls_diff_command,
+    &ls_train_command,   &ls_launch_command,  &ls_eval_command,
+    &ls_predict_command, &ls_convert_command, &ls_inspect_command,
+    &ls_verify_command,  &ls_diff_command,    &ls_which_command,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -5,7 +5,7 @@
  * rules, so all ranks hold the same settings, or find the same error at the same line, whatever
  * files and variables their own machines have.
  *
- * Called by train.c; eval.c reads the settings that a checkpoint holds.
+ * Called by train.c and which.c; eval.c reads the settings that a checkpoint holds.
  */
 #include "cmd/cmd.h"
 #include <errno.h>

@@ -99,7 +99,7 @@ static void build(ls_ctx *ctx, const ls_settings *s, objects *o)
 {
     const ls_config *c = s->values;
     open_data(ctx, s, o);
-    o->model = ls_build_model(ctx, s, o->data);
+    o->model = ls_build_model(ctx, s, o->data, true);
     if (ls_error(ctx)) return;
     o->optim = ls_sgd_new(ctx, ls_parameters(o->model), &c->optimizer.sgd);
     o->loader = ls_loader_new(ctx, o->data,

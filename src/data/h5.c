@@ -64,9 +64,11 @@ static ls_status read_rows(ls_dataset *d, int64_t count, const int64_t *rows, do
     h5_dataset *h = (h5_dataset *)d;
     if (h->count == 1) {
         if (ls_table_read(h->file[0].x, count, rows, d->x.type, x_scale, x, f)) return f->status;
+        if (!h->file[0].y) return memset(y, 0, (size_t)count * d->y_bytes), LS_OK;
         return ls_table_read(h->file[0].y, count, rows, d->y.type, 1, y, f);
     }
     if (make_room(h, count, f)) return f->status;
+    if (!h->file[0].y) memset(y, 0, (size_t)count * d->y_bytes);
     for (int64_t k = 0; k < h->count && !f->status; k++) {
         const member *m = &h->file[k];
         int64_t n = 0;
@@ -76,7 +78,7 @@ static ls_status read_rows(ls_dataset *d, int64_t count, const int64_t *rows, do
                 h->place[n++] = i;
             }
         if (n == 0) continue;
-        if (!read_scattered(h, m->x, d->x.type, x_scale, d->x_bytes, n, x, f))
+        if (!read_scattered(h, m->x, d->x.type, x_scale, d->x_bytes, n, x, f) && m->y)
             read_scattered(h, m->y, d->y.type, 1, d->y_bytes, n, y, f);
     }
     return f->status;
@@ -119,9 +121,11 @@ static bool find_files(h5_dataset *h, const char *path)
 static ls_status open_member(h5_dataset *h, member *m, const char *path, ls_failure *f)
 {
     if (ls_table_open(path, h->x_name, &m->x, f)) return f->status;
-    if (ls_table_open(path, h->y_name, &m->y, f)) return f->status;
-    int64_t x_rows = ls_table_about(m->x)->rows, y_rows = ls_table_about(m->y)->rows;
+    int64_t x_rows = ls_table_about(m->x)->rows, y_rows;
     m->rows = x_rows;
+    if (!*h->y_name) return LS_OK;
+    if (ls_table_open(path, h->y_name, &m->y, f)) return f->status;
+    y_rows = ls_table_about(m->y)->rows;
     if (x_rows == y_rows) return LS_OK;
     return ls_failure_set(f, LS_ERR_DATA, "%s: %s has %lld rows and %s %lld: they must agree", path,
                           h->x_name, (long long)x_rows, h->y_name, (long long)y_rows);
@@ -147,7 +151,7 @@ static ls_status open_files(h5_dataset *h, int64_t *rows, ls_failure *f)
         member *m = &h->file[i], *m0 = &h->file[0];
         if (open_member(h, m, path, f)) return f->status;
         if (same_column(path, first, h->x_name, m->x, m0->x, f)) return f->status;
-        if (same_column(path, first, h->y_name, m->y, m0->y, f)) return f->status;
+        if (m->y && same_column(path, first, h->y_name, m->y, m0->y, f)) return f->status;
         m->first = *rows;
         if (m->rows > INT64_MAX - *rows)
             return ls_failure_set(f, LS_ERR_DATA, "%s: more rows than can be counted", path);
@@ -191,7 +195,7 @@ static void open_dataset(h5_dataset *h, const char *path, const ls_h5_opts *o)
     if (!find_files(h, path)) return;
     if (open_files(h, &rows, &f)) ls_fail_with(ctx, &f);
     else {
-        const ls_table_info *y = ls_table_about(h->file[0].y);
+        const ls_table_info none = { 0 }, *y = h->file[0].y ? ls_table_about(h->file[0].y) : &none;
         ls_dataset_lay_out(&h->base, rows,
                            (ls_row){ ctx->opts.dtype, ls_table_about(h->file[0].x)->row },
                            (ls_row){ y->is_integer ? LS_INT64 : ctx->opts.dtype, y->row });

@@ -288,6 +288,43 @@ static void begin_epoch(ls_loader *l)
     if (l->opts.shuffle || !l->d->kind->stays) l->number++;
 }
 
+/* The order of an epoch that has not begun, from a copy of the stream. */
+static void order_of_later(const ls_loader *l, int64_t epoch, ls_order *o)
+{
+    int64_t begun = l->step > 0; /* of this epoch */
+    if (l->opts.generator) {
+        ls_generator g = *l->opts.generator;
+        ls_generator_set_position(&g, l->from + epoch * ls_order_words(o));
+        ls_order_draw_from(o, &g);
+        return;
+    }
+    ls_random r = l->ctx->random;
+    for (int64_t e = l->epoch + begun; e < epoch; e++) ls_order_skip(o, &r);
+    ls_order_draw(o, &r);
+}
+
+int64_t ls_loader_rows(const ls_loader *l, int64_t epoch, int64_t step, int64_t *rows)
+{
+    if (!l || l->ctx->failure.status) return 0;
+    if (epoch < l->epoch || step < 0 || step >= l->steps) {
+        ls_fail(l->ctx, LS_ERR_ARG,
+                "ls_loader_rows: step %lld of epoch %lld: epochs are %lld or later, and have %lld "
+                "steps",
+                (long long)step, (long long)epoch, (long long)l->epoch, (long long)l->steps);
+        return 0;
+    }
+    ls_order o = l->order;
+    bool is_later = o.row && (epoch > l->epoch || !l->step);
+    if (is_later &&
+        !(o.row = ls_new(l->ctx, (size_t)o.rows * sizeof *o.row, "the order of an epoch")))
+        return 0;
+    if (is_later) order_of_later(l, epoch, &o);
+    int64_t count = batch_rows(l, step);
+    ls_order_rows(&o, step * l->opts.batch_size, count, rows);
+    if (is_later) ls_memory_free(o.row);
+    return count;
+}
+
 bool ls_next(ls_loader *l, ls_tensor **x, ls_tensor **y)
 {
     *x = *y = NULL;

@@ -22,6 +22,12 @@ uint64_t ls_order_draw(ls_order *o, ls_random *r)
     return seed;
 }
 
+void ls_order_skip(const ls_order *o, ls_random *r)
+{
+    ls_random_word64(r);
+    if (o->row) ls_random_word64(r);
+}
+
 void ls_order_set(ls_order *o, uint64_t seed)
 {
     ls_random own;

@@ -162,9 +162,64 @@ static void call_hooks(ls_ctx *ctx, ls_tensor *t)
     ctx->tape->in_hooks = false;
 }
 
-ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g, bool retains_graph)
+/* ---- values that were changed ---------------------------------------------------------------- */
+static bool reads_input(const ls_record *r, int i)
+{
+    unsigned saves = r->op->saves;
+    if (!(saves >> i & 1)) return false;
+    bool for_others = saves & ((unsigned)LS_SAVE_FOR_OTHERS << i);
+    for (int k = 0; for_others && k < r->n_in; k++)
+        if (k != i && r->in[k] && r->in[k]->requires_grad) return true;
+    return !for_others;
+}
+
+static bool is_as_it_was(const ls_record *r, const ls_tensor *t, bool is_read, const char *what)
+{
+    const ls_tensor *base = t->base ? t->base : t;
+    ls_ctx *ctx = r->out->ctx;
+    if (base->written <= r->call) return true;
+    if (base->step == LS_FREED) {
+        if (is_read || base->requires_grad)
+            ls_fail(ctx, LS_ERR_USE,
+                    "ls_backward: the %s of %s, %s %s, was freed by ls_tensor_free() before", what,
+                    r->op->name, ls_dtype_name(t->dtype), ls_shape_str(t->shape).text);
+    } else if (is_read)
+        ls_fail(ctx, LS_ERR_USE,
+                "ls_backward: one of the variables needed for gradient computation has been "
+                "modified by an "
+                "inplace operation: the %s of %s, %s %s; change it after backward, or give %s an "
+                "ls_clone()",
+                what, r->op->name, ls_dtype_name(t->dtype), ls_shape_str(t->shape).text,
+                r->op->name);
+    return !ctx->failure.status;
+}
+
+/* Whether everything that the plan reads is as it was in forward. */
+static bool values_stand(const ls_plan *p)
+{
+    static const char *const input[LS_MAX_IN] = { "first input", "second input", "third input",
+                                                  "fourth input" };
+    for (int64_t n = 0; n < p->reached_count; n++) {
+        const ls_record *r = p->reached[n];
+        for (int i = 0; i < r->n_in; i++)
+            if (r->in[i] && !is_as_it_was(r, r->in[i], reads_input(r, i), input[i])) return false;
+        if (!is_as_it_was(r, r->out, r->op->saves & LS_SAVE_OUT, "result")) return false;
+    }
+    return true;
+}
+
+/* Writes are rare between forward and backward: there is nothing to look through where none came
+ * after the first of the operations. */
+static const ls_plan *plan_for(ls_ctx *ctx, ls_tensor *out)
 {
     const ls_plan *p = ls_plan_for(ctx, out);
+    if (!p || ctx->written <= p->reached[p->reached_count - 1]->call) return p;
+    return values_stand(p) ? p : NULL;
+}
+
+ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g, bool retains_graph)
+{
+    const ls_plan *p = plan_for(ctx, out);
     if (p) {
         memcpy(p->seed, g, (size_t)out->count * ctx->kernel->bytes);
         for (int64_t i = 0; i < p->reached_count; i++) p->reached[i]->used = !retains_graph;

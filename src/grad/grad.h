@@ -21,6 +21,7 @@ typedef struct ls_record {
     int          n_in;
     int64_t      batch;     /* ls_record_batch() */
     bool         used;      /* a backward has gone through it */
+    uint64_t     call;      /* ctx->calls when it was carried out */
     bool         recorded;  /* it is on the tape: gradients flow through it */
     /* what a step must bring for the record to hold again */
     bool         quiet;     /* made in a LS_NO_GRAD block */

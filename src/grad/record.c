@@ -134,7 +134,7 @@ static inline ls_record *go_to(ls_ctx *ctx, ls_record *r)
     ls_tape *tape = ctx->tape;
     tape->at = r;
     ctx->arena.at = r->to;
-    ctx->calls++;
+    r->call = ++ctx->calls;
     ctx->call = r->op->name;
     if (r->recorded) tape->last = r;
     r->used = false;
@@ -147,6 +147,7 @@ static inline ls_record *go_to(ls_ctx *ctx, ls_record *r)
     if (r->op->flags & LS_OP_VIEW) {
         r->result.origin = r->in[0]->origin;
         r->result.data = r->node.out.data = r->in[0]->data;
+        r->result.base = r->in[0]->base ? r->in[0]->base : r->in[0];
     }
     return r;
 }
@@ -230,6 +231,7 @@ ls_record *ls_record_new(ls_ctx *ctx, const ls_op *op, int n_in, ls_tensor *cons
     }
     r->op = op;
     r->n_in = n_in;
+    r->call = ctx->calls;
     r->quiet = ctx->scopes != NULL;
     r->from = ctx->arena.at;
     for (int i = 0; i < n_in; i++) {

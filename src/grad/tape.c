@@ -75,8 +75,9 @@ static bool inputs_fit(ls_ctx *ctx, const ls_op *op, int n_in, ls_tensor *const 
         if (!ls_tensor_usable(in[i], op->name)) return false;
         if (in[i]->ctx != ctx) ls_fail(ctx, LS_ERR_USE, "%s: tensors of two contexts", op->name);
         if ((in[i]->dtype == LS_INT64) != (op->classes >> i & 1))
-            ls_fail(ctx, LS_ERR_TYPE, "%s: input %d must be %s, but is %s", op->name, i + 1,
-                    ordinal_type(op, i), ls_dtype_name(in[i]->dtype));
+            ls_fail(ctx, LS_ERR_TYPE, "%s: input %d must be %s, but is %s%s", op->name, i + 1,
+                    ordinal_type(op, i), ls_dtype_name(in[i]->dtype),
+                    in[i]->dtype == LS_INT64 ? "; ls_to_float() makes it floating" : "");
         if (!in[i]->is_part) continue;
         if (batch >= 0 && batch != in[i]->shape.dim[0])
             ls_fail(ctx, LS_ERR_SHAPE, "%s: parts of batches of %lld and %lld rows", op->name,
@@ -123,7 +124,10 @@ static bool make_result(ls_ctx *ctx, ls_record *r)
     if (!ls_tensor_result(t, ctx, is_view ? r->in[0]->dtype : r->node.out_dtype, r->node.out.shape,
                           is_part, is_view ? r->in[0]->data : NULL))
         return false;
-    if (is_view) t->origin = r->in[0]->origin;
+    if (is_view) {
+        t->origin = r->in[0]->origin;
+        t->base = r->in[0]->base ? r->in[0]->base : r->in[0];
+    }
     r->out = t;
     ls_node_rows(&r->node, r, ls_record_rows(r));
     return true;

@@ -3,7 +3,8 @@
  * Each case runs with whole inputs, and with every choice of inputs split into parts that the
  * operation does not refuse. Gradients are compared with finite differences. That rows do not depend
  * on their neighbours is tested by computing each alone: the same bits must come out. Parts must give
- * what whole inputs give: the same bits row by row, and sums to within rounding.
+ * what whole inputs give: the same bits row by row, and sums to within rounding. Gradients must come
+ * out alike where everything that the table does not save is overwritten.
  */
 #include "ops/ops.h"
 #include <math.h>
@@ -133,11 +134,67 @@ static void check_parts_as_whole(op_case *c)
     }
 }
 
+/* ---- what backward reads --------------------------------------------------------------------- */
+/* As many bytes as the array has: not numbers, and class 0. */
+static void *unreadable(ls_ctx *ctx, const ls_array *a, ls_dtype type)
+{
+    size_t bytes = (size_t)(a->count + 1) * ls_dtype_bytes(type);
+    void *data = ls_arena_take(&ctx->scratch, bytes);
+    return data ? memset(data, type == LS_INT64 ? 0 : 0xff, bytes) : NULL;
+}
+
+/* The gradient of input i alone, from a g of ones. */
+static void *gradient_of(op_case *c, const ls_node *n, int i)
+{
+    ls_arena *scratch = &c->ctx->scratch;
+    size_t bytes = (size_t)(n->in[i].count + 1) * c->ctx->kernel->bytes;
+    void *dx[LS_MAX_IN] = { 0 },
+         *g = ls_arena_take(scratch, (size_t)(n->out.count + 1) * sizeof(double));
+    dx[i] = ls_arena_take(scratch, bytes);
+    if (!g || !dx[i]) return NULL;
+    c->ctx->kernel->fill(n->out.count, 1, g);
+    memset(dx[i], 0, bytes);
+    c->op->backward(n, g, dx);
+    return dx[i];
+}
+
+static void check_saves(op_case *c)
+{
+    ls_ctx *ctx = c->ctx;
+    ls_record r = { .op = c->op, .n_in = c->op->n_in, .args = c->op->case_args };
+    ls_step_begin(ctx);
+    memcpy(r.in, c->in, sizeof r.in);
+    r.out = apply(c, (ls_list){ r.n_in, r.in });
+    if (!r.out || r.out->is_part) return;
+    for (int i = 0; i < r.n_in && !ctx->failure.status; i++) {
+        if (!r.in[i]->requires_grad) continue;
+        ls_node n = { 0 };
+        ls_node_fill(&n, &r, ls_record_rows(&r));
+        const void *want = gradient_of(c, &n, i), *got = NULL;
+        for (int k = 0; k < r.n_in; k++) {
+            bool for_others = c->op->saves & ((unsigned)LS_SAVE_FOR_OTHERS << k);
+            bool is_saved = c->op->saves >> k & 1 && !(for_others && k == i);
+            if (!is_saved) n.in[k].data = unreadable(ctx, &n.in[k], n.in_dtype[k]);
+        }
+        if (!(c->op->saves & LS_SAVE_OUT)) n.out.data = unreadable(ctx, &n.out, n.out_dtype);
+        if (want) got = gradient_of(c, &n, i);
+        if (!got) ls_fail(ctx, LS_ERR_MEMORY, "no memory for ls_op_check");
+        else if (memcmp(want, got, (size_t)n.in[i].count * ctx->kernel->bytes))
+            ls_fail(ctx, LS_ERR_NUMERIC,
+                    "%s: the gradient of input %d reads something that is not among what it saves",
+                    c->op->name, i + 1);
+        ls_arena_reset(&ctx->scratch);
+    }
+}
+
 static void check_case(op_case *c)
 {
     ls_list in = { c->op->n_in, c->in };
     c->split = 0;
-    if (c->op->backward) ls_gradcheck(c->ctx, apply, c, in);
+    if (c->op->backward) {
+        ls_gradcheck(c->ctx, apply, c, in);
+        check_saves(c);
+    }
     for (unsigned split = 1; split < 1u << c->op->n_in && !c->ctx->failure.status; split++) {
         if (!takes_parts(c, split)) continue;
         c->split = split;

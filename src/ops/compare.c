@@ -34,8 +34,8 @@ COMPARISON(less_equal, LS_BINARY_LESS_EQUAL)
 static ls_tensor *apply(const ls_op *op, ls_tensor *a, ls_tensor *b)
 {
     ls_align_rows(&a, &b);
-    if (a && a->dtype == LS_INT64) a = ls_to_float(a);
-    if (b && b->dtype == LS_INT64) b = ls_to_float(b);
+    a = ls_to_float(a);
+    b = ls_to_float(b);
     return ls_apply(op, (ls_list){ 2, (ls_tensor *[]){ a, b } }, NULL, 0);
 }
 
@@ -130,7 +130,7 @@ ls_tensor *ls_where(ls_tensor *condition, ls_tensor *a, ls_tensor *b)
 {
     ls_tensor *c = condition;
     if (!ls_tensor_usable(c, "where") || !ls_expand_both("where", &a, &b)) return NULL;
-    if (c->dtype == LS_INT64) c = ls_to_float(c);
+    c = ls_to_float(c);
     if (!ls_expand_both("where", &c, &a) || !ls_expand_both("where", &a, &b)) return NULL;
     c = ls_apply(&ls_op_is_true, (ls_list){ 1, &c }, NULL, 0);
     return ls_apply(&ls_op_where, (ls_list){ 3, (ls_tensor *[]){ c, a, b } }, NULL, 0);

@@ -50,7 +50,7 @@ static ls_tensor *reduce(ls_tensor *cost, ls_reduction how, const char *grad_nam
 /* The target as the prediction stands: floating, [N] as [N, 1], its rows where the prediction's are. */
 static bool meet(ls_tensor **pred, ls_tensor **target)
 {
-    if (*target && (*target)->dtype == LS_INT64) *target = ls_to_float(*target);
+    *target = ls_to_float(*target);
     if (!*pred || !*target) return false;
     ls_shape x = (*pred)->shape, y = (*target)->shape;
     if (y.ndim == 1 && x.ndim == 2 && x.dim[1] == 1)

@@ -63,7 +63,7 @@ const ls_op ls_op_mse_loss = { .name = "mse_loss",
 ls_tensor *ls_mse_loss(ls_tensor *pred, ls_tensor *target)
 {
     if (!pred || !target) return NULL;
-    if (target->dtype == LS_INT64) target = ls_to_float(target);
+    target = ls_to_float(target);
     if (target && target->shape.ndim == 1 && pred->shape.ndim == 2 && pred->shape.dim[1] == 1)
         target = ls_view(target, (ls_shape){ 2, { target->shape.dim[0], 1 } });
     ls_align_rows(&pred, &target);

@@ -17,7 +17,6 @@ extern const ls_op *const ls_ops[];
 /* Two inputs of which one is a part and the other a whole tensor with rows of its own: that one is
  * split, so that rows meet rows. */
 void ls_align_rows(ls_tensor **a, ls_tensor **b);
-ls_tensor *ls_to_float(ls_tensor *t); /* int64 to the context's type; no gradient */
 
 /* Bodies that unary operations share: out = f(in 0), dx (+)= g f'(in 0). args: the constant, a
  * double. */

@@ -10,7 +10,7 @@ static const ls_shape cases[][LS_MAX_IN] = {
     LS_LAST_CASE,
 };
 
-#define PAIR(id, OP, grad, ...)                                                                    \
+#define PAIR(id, OP, grad, reads, ...)                                                             \
     static void forward_##id(const ls_node *n)                                                     \
     {                                                                                              \
         double c = n->args ? *(const double *)n->args : 0;                                         \
@@ -29,7 +29,7 @@ static const ls_shape cases[][LS_MAX_IN] = {
                                .n_in = 2,                                                          \
                                .rows = LS_ROWS_ALONE,                                              \
                                .flags = LS_OP_STORES,                                              \
-                               .saves = 3,                                                         \
+                               .saves = reads,                                                     \
                                .shape = ls_shape_equal_rows,                                       \
                                .forward = forward_##id,                                            \
                                .backward = backward_##id,                                          \
@@ -37,18 +37,18 @@ static const ls_shape cases[][LS_MAX_IN] = {
                                __VA_ARGS__ };
 #define NUMBER(example) .case_args = &(const double){ example }, .case_args_bytes = sizeof(double)
 
-PAIR(div, LS_PAIR_DIV, "DivBackward0", .low = 0.4, .high = 3)
-PAIR(pow_tensor, LS_PAIR_POW, "PowBackward1", .low = 0.3, .high = 2.5)
-PAIR(minimum, LS_PAIR_MINIMUM, "MinimumBackward0", .low = -2, .high = 2)
-PAIR(maximum, LS_PAIR_MAXIMUM, "MaximumBackward0", .low = -2, .high = 2)
-PAIR(l1_loss, LS_PAIR_L1, "AbsBackward0", .low = -2, .high = 2)
-PAIR(smooth_l1_loss, LS_PAIR_SMOOTH_L1, "SmoothL1LossBackward0", NUMBER(0.7))
-PAIR(huber_loss, LS_PAIR_HUBER, "HuberLossBackward0", NUMBER(0.7))
-PAIR(bce_loss, LS_PAIR_BCE, "BinaryCrossEntropyBackward0", .low = 0.1, .high = 0.9)
-PAIR(bce_with_logits, LS_PAIR_BCE_LOGITS, "BinaryCrossEntropyWithLogitsBackward0", .low = 0,
+PAIR(div, LS_PAIR_DIV, "DivBackward0", 3 | LS_SAVE_FOR_OTHERS, .low = 0.4, .high = 3)
+PAIR(pow_tensor, LS_PAIR_POW, "PowBackward1", 3, .low = 0.3, .high = 2.5)
+PAIR(minimum, LS_PAIR_MINIMUM, "MinimumBackward0", 3, .low = -2, .high = 2)
+PAIR(maximum, LS_PAIR_MAXIMUM, "MaximumBackward0", 3, .low = -2, .high = 2)
+PAIR(l1_loss, LS_PAIR_L1, "AbsBackward0", 3, .low = -2, .high = 2)
+PAIR(smooth_l1_loss, LS_PAIR_SMOOTH_L1, "SmoothL1LossBackward0", 3, NUMBER(0.7))
+PAIR(huber_loss, LS_PAIR_HUBER, "HuberLossBackward0", 3, NUMBER(0.7))
+PAIR(bce_loss, LS_PAIR_BCE, "BinaryCrossEntropyBackward0", 3, .low = 0.1, .high = 0.9)
+PAIR(bce_with_logits, LS_PAIR_BCE_LOGITS, "BinaryCrossEntropyWithLogitsBackward0", 3, .low = 0,
      .high = 2)
-PAIR(kl_div, LS_PAIR_KL, "SubBackward0", .low = 0.1, .high = 2)
-PAIR(kl_div_log, LS_PAIR_KL_LOG, "MulBackward0", .low = -2, .high = 1)
+PAIR(kl_div, LS_PAIR_KL, "SubBackward0", 3, .low = 0.1, .high = 2)
+PAIR(kl_div_log, LS_PAIR_KL_LOG, "MulBackward0", 3, .low = -2, .high = 1)
 
 static ls_tensor *apply(const ls_op *op, ls_tensor *a, ls_tensor *b)
 {

@@ -102,5 +102,6 @@ const ls_op ls_op_to_float = { .name = "to_float",
 
 ls_tensor *ls_to_float(ls_tensor *t)
 {
+    if (t && t->dtype != LS_INT64) return t;
     return ls_apply(&ls_op_to_float, (ls_list){ 1, &t }, NULL, 0);
 }

@@ -134,9 +134,7 @@ static ls_tensor *view_of_classes(ls_tensor *t, const void *args, const char *(*
     if (refusal)
         ls_fail(t->ctx, LS_ERR_SHAPE, "view: %s (%s)", refusal, ls_shape_str(t->shape).text);
     if (!ls_enter(t->ctx, "view")) return NULL;
-    ls_tensor *v = ls_tensor_over(t->ctx, t->dtype, n.out.shape, t->is_part, true, t->data);
-    if (v) v->origin = t->origin;
-    return v;
+    return ls_tensor_view(t, n.out.shape);
 }
 
 ls_tensor *ls_view(ls_tensor *t, ls_shape to)
@@ -185,9 +183,7 @@ ls_tensor *ls_squeeze_axis(ls_tensor *t, int axis)
 ls_tensor *ls_detach(ls_tensor *t)
 {
     if (!ls_tensor_usable(t, "detach") || !ls_enter(t->ctx, "detach")) return NULL;
-    ls_tensor *d = ls_tensor_over(t->ctx, t->dtype, t->shape, t->is_part, true, t->data);
-    if (d) d->origin = t->origin;
-    return d;
+    return ls_tensor_view(t, t->shape);
 }
 
 /* ---- clone ----------------------------------------------------------------------------------- */

@@ -129,6 +129,7 @@ static void update_all(ls_optim *o)
         ls_tensor *p = o->params.at[i];
         if (!p->has_grad) continue;
         update(o, i, (ls_range){ 0, p->count }, ls_tensor_grad(p)->data);
+        ls_tensor_wrote(p);
         o->began[i] = o->slots > 0;
     }
 }
@@ -143,6 +144,8 @@ static void own(ls_optim *o)
 ls_status ls_optim_step(ls_ctx *ctx, ls_optim *o)
 {
     if (!ls_enter(ctx, "ls_optim_step") || !o) return ls_agree(ctx);
+    for (int64_t i = 0; i < o->params.count; i++)
+        if (!ls_tensor_usable(o->params.at[i], "ls_optim_step")) return ls_agree(ctx);
     own(o);
     if (!ctx->failure.status) update_all(o);
     return ctx->failure.status;
@@ -192,7 +195,10 @@ ls_status ls_optim_end(ls_optim *o, const ls_update *u)
     }
     ls_tally_end(o, u->made);
     for (int64_t i = 0; i < o->params.count; i++) {
-        if (u->made && o->params.at[i]->has_grad) o->began[i] = o->slots > 0;
+        if (u->made && o->params.at[i]->has_grad) {
+            o->began[i] = o->slots > 0;
+            ls_tensor_wrote(o->params.at[i]);
+        }
         o->params.at[i]->has_grad = false; /* slices of it may be on other ranks */
     }
     return o->ctx->failure.status;

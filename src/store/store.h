@@ -50,8 +50,8 @@ ls_status ls_file_describe(const char *path, FILE *out, ls_failure *f);
  * linked to that when it is on disk; a file of that name is never replaced. After an error the
  * temporary file is gone, and every call gives that error again. */
 typedef struct ls_h5_writer ls_h5_writer;
-/* Names NULL: "/x", "/y". OUTPUT: the file cannot be made, or is there already; ARG: names or
- * shapes. */
+/* Names NULL: "/x", "/y"; y "": there is x alone. OUTPUT: the file cannot be made, or is there already;
+ * ARG: names or shapes. */
 ls_status ls_h5_writer_open(const char *path, const ls_column *x, const ls_column *y, ls_h5_writer **out,
                             ls_failure *f);
 ls_status ls_h5_writer_add(ls_h5_writer *w, int64_t rows, const void *x, const void *y, ls_failure *f);

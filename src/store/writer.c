@@ -1,6 +1,6 @@
 /* writer.c -- a new dataset file: two contiguous datasets whose length is known only at the end.
  *
- * HDF5 is asked for the head of the file alone, in memory: with the number of rows it says where
+ * There may be x alone. HDF5 is asked for the head of the file alone, in memory: with the number of rows it says where
  * the values of x and y begin. Those of x begin behind the head, at a place that does not depend on
  * the number of rows, so they are written there as they come; those of y, as a rule few, wait in a
  * nameless file and follow at the end. So all bytes that can fill a disk are written by output.c,
@@ -92,7 +92,8 @@ static ls_status make_head(const ls_h5_writer *w, int64_t rows, head *h, ls_fail
     hid_t file = ls_h5_memory_new(&memory, 0, (int64_t)HEAD_BYTES, f);
     if (file >= 0) {
         h->x_at = make_set(file, &w->x, rows, path.text, f);
-        if (!f->status) h->y_at = make_set(file, &w->y, rows, path.text, f);
+        if (!f->status && w->y.buffer) h->y_at = make_set(file, &w->y, rows, path.text, f);
+        if (!w->y.buffer) h->y_at = h->x_at + rows * w->x.row_bytes;
         ls_failure closing = { .status = LS_OK };
         if (ls_h5_memory_finish(&memory, file, 0, &end, &closing))
             ls_failure_set(f, closing.status, "%s: %s", path.text, closing.text);
@@ -164,8 +165,9 @@ ls_status ls_h5_writer_open(const char *path, const ls_column *x, const ls_colum
     ls_h5_writer *w = ls_memory_new(sizeof *w);
     if (!w) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to write a dataset");
     w->file.fd = w->wait.fd = w->wait_in = -1;
+    bool has_y = !y->name || *y->name;
     if (set_path(w, path, &base, f) || set_column(&w->x, x, "/x", f) ||
-        set_column(&w->y, y, "/y", f) || make_head(w, 1, &h, f) ||
+        (has_y && set_column(&w->y, y, "/y", f)) || make_head(w, 1, &h, f) ||
         ls_output_open(&w->file, w->dir, base, "dataset", f)) {
         ls_h5_writer_drop(w);
         return f->status;
@@ -294,7 +296,7 @@ static ls_status finish(ls_h5_writer *w, ls_failure *f)
     if (h.x_at != w->x_at)
         return ls_failure_set(f, LS_ERR_USE, "%s: this HDF5 lays files out in an unknown way",
                               ls_show(w->path).text);
-    if (flush(w, &w->x, f) || move_y(w, h.y_at, f) ||
+    if (flush(w, &w->x, f) || (w->y.buffer && move_y(w, h.y_at, f)) ||
         ls_output_write(&w->file, 0, h.bytes, sizeof h.bytes, f) || ls_output_close(&w->file, f))
         return f->status;
     return give_name(w, f);

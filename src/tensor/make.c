@@ -102,8 +102,8 @@ ls_tensor *ls_randn(ls_ctx *ctx, ls_shape shape)
     return ls_normal_(ls_zeros(ctx, shape), 0, 1);
 }
 
-/* Whether name may write t; u, if any, is what it is written with. */
-static bool may_write(const ls_tensor *t, const ls_tensor *u, const char *name)
+/* Whether name may write t, which it then does; u, if any, is what it is written with. */
+static bool may_write(ls_tensor *t, const ls_tensor *u, const char *name)
 {
     if (!ls_tensor_usable(t, name)) return false;
     ls_ctx *ctx = t->ctx;
@@ -127,8 +127,10 @@ static bool may_write(const ls_tensor *t, const ls_tensor *u, const char *name)
     else if (u && u->dtype != t->dtype)
         ls_fail(ctx, LS_ERR_TYPE, "%s: a %s tensor is written with a %s one", name,
                 ls_dtype_name(t->dtype), ls_dtype_name(u->dtype));
-    if (!ctx->failure.status) ls_tensor_own(t);
-    return !ctx->failure.status;
+    if (ctx->failure.status) return false;
+    ls_tensor_own(t);
+    ls_tensor_wrote(t);
+    return true;
 }
 
 ls_tensor *ls_uniform_(ls_tensor *t, double from, double to)

@@ -4,40 +4,51 @@
  * before the first step: in ctx->life, to the end of the context. Result inside a step: values in
  * ctx->arena, and the head, the struct itself, in its operation's record (grad) or, where no
  * operation made it, in a pool. Both only ever hold heads at these places, so that a tensor used
- * after its step is recognised instead of read as something else.
+ * after its step is recognised instead of read as something else. So are the last ones that were
+ * freed: a head goes when as many others have been freed after it.
  */
 #include "tensor/tensor.h"
 #include <string.h>
 
-enum { HEADS_PER_BLOCK = 64 };
+enum { HEADS_PER_BLOCK = 64, FREED = 256 };
 struct ls_heads {
     ls_owned owned;
+    ls_ctx *ctx;
     uint64_t step; /* that the heads in use belong to */
     int64_t used;
     struct head_block {
         struct head_block *next;
         ls_tensor head[HEADS_PER_BLOCK];
     } * first, *current;
+    ls_tensor *freed[FREED]; /* the last ones */
+    uint64_t freed_count;
 };
 
 static void end_heads(void *self)
 {
     struct ls_heads *h = self;
+    for (int i = 0; i < FREED; i++) ls_memory_free(h->freed[i]);
     for (struct head_block *b = h->first, *next; b; b = next) {
         next = b->next;
         ls_memory_free(b);
     }
+    h->ctx->heads = NULL;
     ls_memory_free(h);
+}
+
+static struct ls_heads *heads_of(ls_ctx *ctx)
+{
+    struct ls_heads *h = ctx->heads;
+    if (h || !(h = ls_new(ctx, sizeof *h, "the pool of tensors"))) return h;
+    h->ctx = ctx;
+    ls_own(ctx, &h->owned, end_heads);
+    return ctx->heads = h;
 }
 
 static ls_tensor *take_head(ls_ctx *ctx)
 {
-    struct ls_heads *h = ctx->heads;
-    if (!h) {
-        if (!(h = ls_new(ctx, sizeof *h, "the pool of tensors"))) return NULL;
-        ls_own(ctx, &h->owned, end_heads);
-        ctx->heads = h;
-    }
+    struct ls_heads *h = heads_of(ctx);
+    if (!h) return NULL;
     if (h->step != ctx->step) {
         h->step = ctx->step;
         h->used = 0;
@@ -54,23 +65,42 @@ static ls_tensor *take_head(ls_ctx *ctx)
     return t;
 }
 
-static void end_tensor(void *self)
+static void end_tensor(void *self);
+
+/* All but the head. */
+static void end_values(ls_tensor *t)
 {
-    ls_tensor *t = self;
     if (t->grad) end_tensor(t->grad);
     for (ls_hook *h = t->hooks, *next; h; h = next) {
         next = h->next;
         ls_memory_free(h);
     }
     if (t->owns_data) ls_memory_free(t->data);
-    ls_memory_free(t);
+}
+
+static void end_tensor(void *self)
+{
+    end_values(self);
+    ls_memory_free(self);
 }
 
 void ls_tensor_free(ls_tensor *t)
 {
     if (!t || !t->owned.end) return; /* results of operations end with their step */
-    ls_disown(t->ctx, &t->owned);
-    end_tensor(t);
+    ls_ctx *ctx = t->ctx;
+    ls_disown(ctx, &t->owned);
+    end_values(t);
+    *t = (ls_tensor){ .ctx = ctx,
+                      .dtype = t->dtype,
+                      .shape = t->shape,
+                      .in_step = true,
+                      .step = LS_FREED,
+                      .requires_grad = t->requires_grad };
+    ls_tensor_wrote(t);
+    struct ls_heads *h = heads_of(ctx);
+    ls_tensor **place = h ? &h->freed[h->freed_count++ % FREED] : &t;
+    ls_memory_free(*place);
+    *place = t;
 }
 
 static bool is_shape(ls_ctx *ctx, ls_shape shape, bool is_part)
@@ -146,6 +176,15 @@ ls_tensor *ls_tensor_over(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_p
     return t;
 }
 
+ls_tensor *ls_tensor_view(ls_tensor *t, ls_shape shape)
+{
+    ls_tensor *v = ls_tensor_over(t->ctx, t->dtype, shape, t->is_part, true, t->data);
+    if (!v) return NULL;
+    v->origin = t->origin;
+    v->base = t->base ? t->base : t;
+    return v;
+}
+
 ls_tensor *ls_tensor_make(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step)
 {
     ls_tensor *t = make_head(ctx, dtype, shape, is_part, step);
@@ -168,12 +207,22 @@ bool ls_tensor_usable(const ls_tensor *t, const char *what)
 {
     if (!t || t->ctx->failure.status) return false;
     if (!t->in_step || t->step == t->ctx->step) return true;
-    ls_fail(t->ctx, LS_ERR_USE,
+    if (t->step == LS_FREED)
+        ls_fail(t->ctx, LS_ERR_USE, "%s: this tensor, %s %s, was freed by ls_tensor_free() before",
+                what, ls_dtype_name(t->dtype), ls_shape_str(t->shape).text);
+    else
+        ls_fail(
+            t->ctx, LS_ERR_USE,
             "%s: this tensor was made in step %llu, which has ended: ls_keep() it in its step to "
-            "have it "
-            "for longer",
+            "have it for longer",
             what, (unsigned long long)t->step);
     return false;
+}
+
+void ls_tensor_wrote(ls_tensor *t)
+{
+    uint64_t call = t->ctx->calls + 1; /* an operation made before has a smaller number */
+    t->ctx->written = (t->base ? t->base : t)->written = call;
 }
 
 void ls_tensor_own(const ls_tensor *t)

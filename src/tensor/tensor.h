@@ -41,6 +41,8 @@ struct ls_tensor {
     int64_t   count;    /* elements held here */
     void     *data;
     bool      owns_data;
+    struct ls_tensor *base;  /* of a view: the tensor whose values these are; or NULL */
+    uint64_t  written;  /* the call that wrote these values last, through views too; in base */
     const ls_origin *origin; /* or NULL */
     /* autograd */
     bool      requires_grad;
@@ -62,10 +64,16 @@ typedef struct ls_hook { struct ls_hook *next; ls_hook_fn *f; void *self; } ls_h
 ls_tensor *ls_tensor_make(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step);
 /* As above over memory that outlives it. */
 ls_tensor *ls_tensor_over(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, bool step, void *data);
-/* The same for the result of an operation, in a head that the caller keeps for it; over: values that
+/* The values of t in a head of its own, of shape. */
+ls_tensor *ls_tensor_view(ls_tensor *t, ls_shape shape);
+/* The same as ls_tensor_make() for the result of an operation, in a head that the caller keeps for it; over: values that
  * outlive it, or NULL: room for them in the step's arena. */
 bool ls_tensor_result(ls_tensor *t, ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_part, void *over);
-/* False, with the context failed, for a tensor whose step has ended. NULL gives false silently. */
+/* A tensor that was freed: in_step, of a step that never comes. Its head stays for a while, so that whoever
+ * uses it is told. */
+#define LS_FREED UINT64_MAX
+/* False, with the context failed, for a tensor whose step has ended or that was freed. NULL gives false
+ * silently. */
 bool ls_tensor_usable(const ls_tensor *t, const char *what);
 int64_t ls_tensor_row_count(const ls_tensor *t); /* elements of one row: all but axis 0 */
 /* The gradient with its values in place (zeros are written lazily); NULL where there is none. */
@@ -73,6 +81,8 @@ ls_tensor *ls_tensor_grad(const ls_tensor *t);
 /* Where gradients go: made at the first call. NULL, with the context failed, without memory. */
 ls_tensor *ls_tensor_grad_make(ls_tensor *t);
 void       ls_tensor_grad_set(ls_tensor *t, ls_tensor *grad); /* t takes grad over, and ends the old one */
+/* The call under way, or the one that is about to begin, writes t's values in place. */
+void       ls_tensor_wrote(ls_tensor *t);
 /* Before t's values are written by hand: what the ranks of a node hold in common becomes each one's own. */
 void       ls_tensor_own(const ls_tensor *t);
 double ls_round(ls_dtype type, double x); /* to the nearest of that type */

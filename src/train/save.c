@@ -220,10 +220,12 @@ ls_status ls_load(ls_ctx *ctx, ls_module *model, const char *path)
     ls_list p = ls_parameters(model);
     if (ctx->is_root) read_params(ctx, model, path);
     if (ls_agree(ctx)) return ctx->failure.status;
-    for (int64_t i = 0; i < p.count; i++)
+    for (int64_t i = 0; i < p.count; i++) {
+        ls_tensor_wrote(p.at[i]);
         if (ctx->links->broadcast(ctx, p.at[i]->data,
                                   (size_t)p.at[i]->count * ls_dtype_bytes(p.at[i]->dtype)))
             return ctx->failure.status;
+    }
     return ls_agree(ctx);
 }
 

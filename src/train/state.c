@@ -326,6 +326,7 @@ ls_status ls_state_apply(ls_ctx *ctx, const ls_run *run, const void *block, size
     for (int64_t i = 0; i < params.count; i++) {
         size_t size = values_bytes(params.at[i]);
         memcpy(params.at[i]->data, next_bytes(&c, size), size);
+        ls_tensor_wrote(params.at[i]);
     }
     for (int64_t i = 0; i < o->params.count; i++) {
         o->began[i] = *(const int64_t *)next_bytes(&c, sizeof(int64_t));

@@ -90,6 +90,16 @@ def of_scores(f, name):
     return Op(lambda x, a: f(x[0], x[1], **options(x, a)), magnitude, back, SUM)
 
 
+def as_numbers(t, x):
+    """Of no gradient, in the type of the inputs, or of those that are drawn beside classes."""
+    return t.to(x[0].dtype if x[0].is_floating_point() else WIDTH[0])
+
+
+def indicator(f):
+    return Op(lambda x, a: as_numbers(f(x[0], x[1]), x))
+
+
+WIDTH = [torch.float32]  # of the case that is made
 REDUCTIONS = ['mean', 'sum', 'none', 'batchmean']
 
 
@@ -223,6 +233,19 @@ OPS = {
     'view': Op(lambda x, a: x[0].view([int(i) for i in a])),
     'squeeze': Op(lambda x, a: x[0].squeeze()),
     'unsqueeze': Op(lambda x, a: x[0].unsqueeze(int(a[0]))),
+    'squeeze_axis': Op(lambda x, a: x[0].squeeze(int(a[0]))),
+    'reshape': Op(lambda x, a: x[0].reshape([int(i) for i in a])),
+    'view_as': Op(lambda x, a: x[0].view_as(x[1])),
+    'expand_as': Op(lambda x, a: x[0].expand_as(x[1]), g='abs', back=SUM),
+    'clone': Op(lambda x, a: x[0].clone()),
+    'equal': indicator(torch.eq),
+    'not_equal': indicator(torch.ne),
+    'less': indicator(torch.lt),
+    'less_equal': indicator(torch.le),
+    'greater': indicator(torch.gt),
+    'greater_equal': indicator(torch.ge),
+    'argmax': Op(lambda x, a: as_numbers(x[0].argmax(int(a[0])), x)),
+    'argmin': Op(lambda x, a: as_numbers(x[0].argmin(int(a[0])), x)),
     'transpose': Op(lambda x, a: x[0].transpose(int(a[0]), int(a[1]))),
     'permute': Op(lambda x, a: x[0].permute([int(i) for i in a])),
     'slice': Op(lambda x, a: x[0].movedim(int(a[0]), 0)[int(a[1]):int(a[2]):int(a[3])].movedim(0, int(a[0]))),
@@ -369,6 +392,21 @@ def cases():
                         yield name, [u(9, 4, low=-4, high=-0.1), k(4, 9), *weight], [ignores, 2, smoothing, reduction]
         yield name, [u(3, 4, 2, low=-4, high=-0.1), k(4, 3, 2)], [0, 0, 0, 0]
         yield name, [u(3, 4, 2, low=-4, high=-0.1), k(4, 3, 2), c(4, low=0.2, high=2)], [1, 1, 0, 0]
+    yield 'squeeze_axis', [u(4, 1, 3)], [1]
+    yield 'squeeze_axis', [u(4, 2, 1)], [-1]
+    yield 'squeeze_axis', [u(4, 2, 1)], [1]
+    yield 'reshape', [u(4, 6)], [2, -1, 3]
+    yield 'view_as', [u(4, 6), c(3, 8)], []
+    yield 'expand_as', [u(4, 1), c(4, 5)], []
+    yield 'expand_as', [u(3), c(2, 4, 3)], []
+    yield 'clone', [u(4, 3)], []
+    yield 'leaky_relu', [u(19)], [0.2]
+    for name in 'equal', 'not_equal', 'less', 'less_equal', 'greater', 'greater_equal':
+        yield name, [c(4, 5), c(5)], []
+        yield name, [k(3, 4, 5), k(3, 5)], []
+    for name in 'argmax', 'argmin':
+        yield name, [c(4, 5)], [1]
+        yield name, [c(4, 5)], [0]
 
 
 def draw(kind, low, high, dims, dtype):
@@ -397,13 +435,13 @@ def exponents(value, magnitude):
 def run(op, inputs, spec, args, w, to=lambda t: t):
     x = [to(t).clone().requires_grad_(s[0] == 'u') if s[0] != 'k' else t for t, s in zip(inputs, spec)]
     y = op.f(x, args)
-    if w is not None:
+    if y.requires_grad:
         (y * to(w)).sum().backward()
     return y, [t.grad for t in x]
 
 
 def write(number, name, spec, args, dtype):
-    op = OPS[name]
+    op, WIDTH[0] = OPS[name], dtype
     torch.manual_seed(number)
     inputs = [draw(*s, dtype) for s in spec]
     shape = op.f([t.clone() for t in inputs], args).shape

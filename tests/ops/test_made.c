@@ -93,8 +93,13 @@ Test(made, refusals_are_sentences)
     REFUSED(LS_ERR_TYPE, "exp: input 1 must be floating, but is int64", ls_exp(k));
     REFUSED(LS_ERR_TYPE, "index_select: input 2 must be int64, but is float32",
             ls_index_select(a, 0, b));
-    REFUSED(LS_ERR_TYPE, "div: input 2 must be floating, but is int64",
-            ls_div(ls_narrow(b, 0, 0, 2), k));
+    REFUSED(LS_ERR_TYPE,
+            "add: input 1 must be floating, but is int64; ls_to_float() makes it floating",
+            ls_add(k, k));
+    REFUSED(LS_ERR_TYPE, "div: input 1 must be floating, but is int64", ls_div(k, k));
+    REFUSED(LS_ERR_TYPE, "mul_scalar: input 1 must be floating, but is int64", ls_mul_scalar(k, 2));
+    REFUSED(LS_ERR_TYPE, "mean: input 1 must be floating, but is int64", ls_mean(k));
+    REFUSED(LS_ERR_TYPE, "matmul: input 2 must be floating, but is int64", ls_matmul(a, k));
     REFUSED(LS_ERR_USE,
             "sqrt: this tensor was made in step 1, which has ended: ls_keep() it in its "
             "step to have it for longer",

@@ -1,6 +1,6 @@
 /* test_ops.c -- walks the list of operations: each has cases, and each passes ls_op_check() on all
  * of them: finite differences with whole inputs and with parts, rows that do not depend on
- * neighbours. */
+ * neighbours, backward that reads only what is saved. */
 #include "ops/ops.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -74,6 +74,34 @@ Test(ops, mixed_rows_are_found)
     ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64 });
     cr_assert(eq(int, ls_op_check(ctx, &op), LS_ERR_NUMERIC));
     cr_assert(strstr(ls_error_text(ctx), "alone") != NULL, "%s", ls_error_text(ctx));
+    ls_finish(ctx);
+}
+
+/* Backward that reads what it does not save must be found. */
+static void backward_unsaved(const ls_node *n, const void *g, void *const dx[])
+{
+    const double *in = n->in[0].data, *out = g;
+    double *d = dx[0];
+    for (int64_t i = 0; i < n->out.count; i++) d[i] += out[i] * (in[i] == in[i]);
+}
+
+Test(ops, unsaved_input_is_found)
+{
+    ls_op op = { .name = "forgetful",
+                 .n_in = 1,
+                 .rows = LS_ROWS_ALONE,
+                 .shape = ls_shape_same,
+                 .forward = forward_copy,
+                 .backward = backward_unsaved,
+                 .cases = cases };
+    ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64 });
+    cr_assert(eq(int, ls_op_check(ctx, &op), LS_ERR_NUMERIC));
+    cr_assert(strstr(ls_error_text(ctx), "not among what it saves") != NULL, "%s",
+              ls_error_text(ctx));
+    ls_finish(ctx);
+    op.saves = 1;
+    ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64 });
+    cr_assert(eq(int, ls_op_check(ctx, &op), LS_OK), "%s", ls_error_text(ctx));
     ls_finish(ctx);
 }
 

@@ -42,6 +42,16 @@ static inline void write_file(const char *path, const char *text)
     cr_assert(f && fputs(text, f) >= 0 && !fclose(f));
 }
 
+static inline void digest_of_bytes(const void *bytes, size_t count, char hex[65])
+{
+    uint8_t digest[32];
+    ls_sha256 s;
+    ls_sha256_begin(&s);
+    ls_sha256_add(&s, bytes, count);
+    ls_sha256_end(&s, digest);
+    ls_hex(digest, 32, hex);
+}
+
 static inline void digest_of(const char *path, char hex[65])
 {
     uint8_t digest[32], buffer[65536];

@@ -3,6 +3,7 @@
  * programs on the library.
  */
 #include "jobs.h"
+#include <math.h>
 
 TestSuite(ranks, .init = enter_directory, .fini = leave_directory);
 
@@ -186,10 +187,10 @@ Test(ranks, stopped_at_every_step, .timeout = 300)
 }
 
 /* ---- the tutorials, digit for digit ---------------------------------------------------------- */
-static char *read_text(const char *directory, const char *name)
+static char *read_text(const char *name)
 {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s.csv", directory, name);
+    snprintf(path, sizeof path, "%s/%s", tool("LS_TEST_TUTORIALS_DATA"), name);
     FILE *f = fopen(path, "rb");
     char *text = calloc(1, 1 << 20);
     cr_assert(f && text && fread(text, 1, (1 << 20) - 1, f) > 0, "%s", path);
@@ -197,9 +198,49 @@ static char *read_text(const char *directory, const char *name)
     return text;
 }
 
+static const char *next_line(const char *line)
+{
+    const char *end = strchr(line, '\n');
+    return end ? end + 1 : "";
+}
+
 static const char *const tutorials[] = { "simple",     "multiple",         "matmul",
                                          "linear_1_1", "linear_1_1_class", "linear_3_1",
                                          "minibatch",  "custom_dataset" };
+static const int tutorial_ranks[] = { 1, 2, 3, 5 };
+
+/* The costs of all steps within 1e-3. */
+static void compare_costs(const char *name, const char *csv, const char *costs)
+{
+    int columns_before = strncmp(csv, "epoch,batch,", 12) ? 1 : 2, steps = 0;
+    for (csv = next_line(csv); *csv; csv = next_line(csv), steps++) {
+        const char *cost = csv;
+        char *end;
+        for (int i = 0; i < columns_before; i++) cost = strchr(cost, ',') + 1;
+        double torch = strtod(costs, &end), off = fabs(atof(cost) / torch - 1);
+        cr_assert(costs[0] == ' ' && end > costs, "%s: PyTorch has %d costs", name, steps);
+        cr_assert(off <= 1e-3, "%s, step %d: %g, and %g in PyTorch", name, steps, atof(cost),
+                  torch);
+        costs = end;
+    }
+    cr_assert(costs[0] == '\n', "%s: PyTorch has more than %d costs", name, steps);
+}
+
+/* With PyTorch's own run: the same bits, or, where it rounds otherwise, the same costs nearly. */
+static void compare_with_pytorch(const char *name, const char *csv)
+{
+    char *text = read_text("pytorch.txt"), hex[65];
+    const char *line = text;
+    size_t length = strlen(name);
+    while (*line && (strncmp(line, name, length) || line[length] != ' ')) line = next_line(line);
+    cr_assert(line[0] != 0, "pytorch.txt has no %s", name);
+    line += length;
+    if (next_line(line) - line == 1 + 64 + 1) {
+        digest_of_bytes(csv, strlen(csv), hex);
+        cr_assert(strncmp(line + 1, hex, 64) == 0, "%s: PyTorch has other bits", name);
+    } else compare_costs(name, csv, line);
+    free(text);
+}
 
 ParameterizedTestParameters(ranks, tutorial)
 {
@@ -210,31 +251,82 @@ ParameterizedTestParameters(ranks, tutorial)
 ParameterizedTest(const int *number, ranks, tutorial, .timeout = 300)
 {
     const char *name = tutorials[*number];
-    char *want = read_text(tool("LS_TEST_TUTORIALS_DATA"), name);
-    static const int counts[] = { 1, 2, 3, 5 };
+    char file[64];
+    snprintf(file, sizeof file, "%s.csv", name);
+    char *want = read_text(file);
     for (int i = 0; i < 4; i += is_short() ? 2 : 1) {
-        spawned *s = mpi_run(counts[i], tool("LS_TEST_TUTORIALS"), name, "128", NULL);
+        spawned *s = mpi_run(tutorial_ranks[i], tool("LS_TEST_TUTORIALS"), name, "128", NULL);
         cr_assert(eq(int, s->code, 0), "%s", s->err);
-        cr_assert(strcmp(s->out, want) == 0, "%s on %d ranks prints other digits", name, counts[i]);
+        cr_assert(strcmp(s->out, want) == 0, "%s on %d ranks prints other digits", name,
+                  tutorial_ranks[i]);
         spawned_free(s);
     }
+    compare_with_pytorch(name, want);
     free(want);
 }
 
-/* With small leaves the digits are others, but the same ones on all ranks. */
-Test(ranks, tutorial_in_small_leaves, .timeout = 300)
+/* One digest of all checkpoints that a run has left in a directory, which goes. */
+static void digest_of_all(const char *dir, char hex[65])
 {
-    static const char *const leaf_rows[] = { "1", "2", "3" };
-    for (int l = 0; l < (is_short() ? 1 : 3); l++) {
-        spawned *first = mpi_run(1, tool("LS_TEST_TUTORIALS"), "linear_3_1", leaf_rows[l], NULL);
-        for (int np = 2; np <= 5; np++) {
-            spawned *s = mpi_run(np, tool("LS_TEST_TUTORIALS"), "linear_3_1", leaf_rows[l], NULL);
-            cr_assert(s->code == 0 && !strcmp(s->out, first->out), "leaf_rows %s on %d ranks",
-                      leaf_rows[l], np);
-            spawned_free(s);
-        }
-        spawned_free(first);
+    char pattern[128], each[16][65];
+    glob_t g;
+    snprintf(pattern, sizeof pattern, "%s/*.h5", dir);
+    cr_assert(glob(pattern, 0, NULL, &g) == 0 && g.gl_pathc == 9, "checkpoints in %s", dir);
+    for (size_t i = 0; i < g.gl_pathc; i++) digest_of(g.gl_pathv[i], each[i]);
+    digest_of_bytes(each, g.gl_pathc * sizeof *each, hex);
+    globfree(&g);
+    must_run(run("rm", "-rf", dir, NULL));
+}
+
+/* What all tutorials print, and what they have learnt: one text and one digest for all ranks. */
+static char *print_tutorials(const char *leaf_rows)
+{
+    char *text = NULL, first[65], other[65];
+    for (int i = 0; i < 4; i += is_short() ? 2 : 1) {
+        spawned *s = mpi_run(tutorial_ranks[i], tool("LS_TEST_TUTORIALS"), "printed", leaf_rows,
+                             "learnt", NULL);
+        cr_assert(eq(int, s->code, 0), "%s", s->err);
+        digest_of_all("learnt", i ? other : first);
+        cr_assert(text == NULL || (!strcmp(s->out, text) && !strcmp(first, other)),
+                  "leaf_rows %s: another result on %d ranks", leaf_rows, tutorial_ranks[i]);
+        if (!text) text = strdup(s->out);
+        spawned_free(s);
     }
+    return text;
+}
+
+Test(ranks, all_that_tutorials_print, .timeout = 300)
+{
+    char *want = read_text("printed.txt"), *got = print_tutorials("128");
+    cr_assert(eq(int, count_of("Cost: ", want), 154));
+    cr_assert(eq(str, got, want));
+    free(want);
+    free(got);
+}
+
+/* With small leaves the last digits are others, but the same ones on all ranks. */
+Test(ranks, tutorials_in_small_leaves, .timeout = 300)
+{
+    static const char *const leaf_rows[] = { "1", "3", "32" };
+    char *want = read_text("printed.txt");
+    for (int l = 0; l < (is_short() ? 1 : 3); l++) {
+        char *got = print_tutorials(leaf_rows[l]);
+        int costs = 0;
+        for (const char *a = got, *b = want; *a || *b; a = next_line(a), b = next_line(b)) {
+            const char *mark = strncmp(b, "loss", 4) ? "Cost: " : "loss = ";
+            const char *x = strstr(a, mark), *y = strstr(b, mark);
+            if (!y || y > next_line(b)) continue;
+            double cost = atof(y + strlen(mark));
+            cr_assert(x && x < next_line(a));
+            if (!(cost > 0.01)) continue;
+            cr_assert(fabs(atof(x + strlen(mark)) / cost - 1) <= 2e-4, "leaf_rows %s: %.60s",
+                      leaf_rows[l], a);
+            costs++;
+        }
+        cr_assert(gt(int, costs, 100));
+        free(got);
+    }
+    free(want);
 }
 
 /* ---- programs that are wrong, and must end well ---------------------------------------------- */
