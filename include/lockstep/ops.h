@@ -9,7 +9,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-/* ---- elementwise: shapes broadcast; a part's batch axis must be axis 0 of the result --------- */
+/* ---- elementwise: shapes broadcast; a part's batch axis must be axis 0 of the result ------------
+ * An int64 tensor beside a floating one counts as floating, as in PyTorch; alone it is refused. */
 LS_API ls_tensor *ls_add(ls_tensor *a, ls_tensor *b);        /* a + b */
 LS_API ls_tensor *ls_sub(ls_tensor *a, ls_tensor *b);        /* a - b */
 LS_API ls_tensor *ls_mul(ls_tensor *a, ls_tensor *b);        /* a * b */

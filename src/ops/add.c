@@ -72,12 +72,14 @@ const ls_op ls_op_sub = { .name = "sub",
 
 ls_tensor *ls_add(ls_tensor *a, ls_tensor *b)
 {
+    ls_promote(&a, &b);
     ls_align_rows(&a, &b);
     return ls_apply(&ls_op_add, (ls_list){ 2, (ls_tensor *[]){ a, b } }, NULL, 0);
 }
 
 ls_tensor *ls_sub(ls_tensor *a, ls_tensor *b)
 {
+    ls_promote(&a, &b);
     ls_align_rows(&a, &b);
     return ls_apply(&ls_op_sub, (ls_list){ 2, (ls_tensor *[]){ a, b } }, NULL, 0);
 }

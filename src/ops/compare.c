@@ -129,6 +129,7 @@ const ls_op ls_op_where = { .name = "where",
 ls_tensor *ls_where(ls_tensor *condition, ls_tensor *a, ls_tensor *b)
 {
     ls_tensor *c = condition;
+    ls_promote(&a, &b);
     if (!ls_tensor_usable(c, "where") || !ls_expand_both("where", &a, &b)) return NULL;
     c = ls_to_float(c);
     if (!ls_expand_both("where", &c, &a) || !ls_expand_both("where", &a, &b)) return NULL;

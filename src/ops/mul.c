@@ -41,6 +41,7 @@ const ls_op ls_op_mul = { .name = "mul",
 
 ls_tensor *ls_mul(ls_tensor *a, ls_tensor *b)
 {
+    ls_promote(&a, &b);
     ls_align_rows(&a, &b);
     return ls_apply(&ls_op_mul, (ls_list){ 2, (ls_tensor *[]){ a, b } }, NULL, 0);
 }

@@ -17,6 +17,8 @@ extern const ls_op *const ls_ops[];
 /* Two inputs of which one is a part and the other a whole tensor with rows of its own: that one is
  * split, so that rows meet rows. */
 void ls_align_rows(ls_tensor **a, ls_tensor **b);
+/* Of an int64 tensor and a floating one, the first becomes floating. Two of int64 stay what they are. */
+void ls_promote(ls_tensor **a, ls_tensor **b);
 
 /* Bodies that unary operations share: out = f(in 0), dx (+)= g f'(in 0). args: the constant, a
  * double. */

@@ -52,6 +52,7 @@ PAIR(kl_div_log, LS_PAIR_KL_LOG, "MulBackward0", 3, .low = -2, .high = 1)
 
 static ls_tensor *apply(const ls_op *op, ls_tensor *a, ls_tensor *b)
 {
+    ls_promote(&a, &b);
     if (!ls_expand_both(op->name, &a, &b)) return NULL;
     return ls_apply(op, (ls_list){ 2, (ls_tensor *[]){ a, b } }, NULL, 0);
 }

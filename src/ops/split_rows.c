@@ -105,3 +105,10 @@ ls_tensor *ls_to_float(ls_tensor *t)
     if (t && t->dtype != LS_INT64) return t;
     return ls_apply(&ls_op_to_float, (ls_list){ 1, &t }, NULL, 0);
 }
+
+void ls_promote(ls_tensor **a, ls_tensor **b)
+{
+    if (!*a || !*b || (*a)->dtype == (*b)->dtype) return;
+    if ((*a)->dtype == LS_INT64) *a = ls_to_float(*a);
+    else if ((*b)->dtype == LS_INT64) *b = ls_to_float(*b);
+}

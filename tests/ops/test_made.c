@@ -248,6 +248,31 @@ Test(made, labels_move_as_numbers_do)
     cr_assert_eq(ls_finish(ctx), 0, "%s", ls_error_text(ctx));
 }
 
+/* torch.tensor([1, 2, 3]) * torch.tensor([0.5, 1.5, 2.5]): the integers become floating. */
+Test(made, labels_among_numbers)
+{
+    for (int split = 0; split < 2; split++) {
+        ls_ctx *ctx = ls_start(NULL);
+        ls_tensor *x = ls_requires_grad(ls_tensor_of(ctx, LS_SHAPE(3), 0.5, 1.5, 2.5)), *y = x,
+                  *k = ls_labels_of(ctx, 1, 2, 3);
+        if (split) y = ls_split_rows(x), k = ls_split_rows(k);
+#define ALL(t) (split ? ls_whole(ctx, t) : (t))
+        GIVES(ALL(ls_add(y, k)), 1.5, 3.5, 5.5);
+        GIVES(ALL(ls_sub(k, y)), 0.5, 0.5, 0.5);
+        GIVES(ALL(ls_mul(k, y)), 0.5, 3, 7.5);
+        GIVES(ALL(ls_div(y, k)), 0.5, 0.75, 2.5f / 3);
+        GIVES(ALL(ls_pow_tensor(k, y)), 1, powf(2, 1.5f), powf(3, 2.5f));
+        GIVES(ALL(ls_minimum(k, y)), 0.5, 1.5, 2.5);
+        GIVES(ALL(ls_maximum(k, y)), 1, 2, 3);
+        GIVES(ALL(ls_where(ls_greater(k, y), k, y)), 1, 2, 3);
+        GIVES(ALL(ls_to_float(k)), 1, 2, 3);
+        cr_assert(ls_to_float(y) == y);
+        ls_backward(ctx, ls_sum(ls_mul(ls_to_float(k), y)));
+        GIVES(ls_grad(x), 1, 2, 3);
+        cr_assert_eq(ls_finish(ctx), 0, "%s", ls_error_text(ctx));
+    }
+}
+
 /* A copy is a copy; what is detached shares its values. */
 Test(made, clones_and_what_is_detached)
 {

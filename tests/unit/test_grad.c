@@ -129,8 +129,8 @@ Test(grad, shapes_as_sentences)
     FAILS(ctx, LS_ERR_SHAPE,
           "mse_loss: prediction and target must have one shape ([3, 2] and [3])");
     ctx = ls_start(NULL);
-    ls_add(ls_zeros(ctx, LS_SHAPE(3)), ls_labels_of(ctx, 1, 2, 3));
-    FAILS(ctx, LS_ERR_TYPE, "add: input 2 must be floating, but is int64");
+    ls_dot(ls_zeros(ctx, LS_SHAPE(3)), ls_labels_of(ctx, 1, 2, 3));
+    FAILS(ctx, LS_ERR_TYPE, "matmul: input 2 must be floating, but is int64; ls_to_float()");
     ctx = ls_start(NULL);
     ls_add(ls_split_rows(ls_zeros(ctx, LS_SHAPE(3))), ls_split_rows(ls_zeros(ctx, LS_SHAPE(4))));
     FAILS(ctx, LS_ERR_SHAPE, "parts of batches of 3 and 4 rows");
