@@ -70,7 +70,9 @@ void     ls_sha256_add(ls_sha256 *s, const void *data, size_t bytes);
 void     ls_sha256_end(ls_sha256 *s, uint8_t digest[32]);
 void     ls_hex(const uint8_t *bytes, size_t count, char *out); /* 2 count + 1 characters */
 uint32_t ls_crc32(uint32_t crc, const void *data, size_t bytes); /* start with 0; as zlib's */
-/* Fast, for telling copies apart; no protection against intent. One changed bit always shows. */
+uint32_t ls_fletcher32(const void *data, size_t bytes); /* as HDF5's */
+/* Fast, for telling copies apart; no protection against intent. One changed bit always shows. Dataset files
+ * hold it. */
 uint64_t ls_digest64(uint64_t seed, const void *data, size_t bytes);
 
 /* ---- fault points: LS_FAULT=NAME[:RANK[:OCCURRENCE[:ACTION]]], see fault.c -------------------- */

@@ -196,6 +196,39 @@ uint32_t ls_crc32(uint32_t crc, const void *data, size_t bytes)
     return ~crc;
 }
 
+/* Of words of two bytes, the first one the higher: their sum, and the sum of its values after every word, each
+ * modulo 65535 with 65535 in place of 0 unless all is zero. Over a block of words both are plain sums. */
+uint32_t ls_fletcher32(const void *data, size_t bytes)
+{
+    enum { WORDS = 256 }; /* the largest power of two of which no sum overflows */
+    const uint8_t *p = data;
+    size_t words = bytes / 2;
+    uint64_t sum = 0, sums = 0;
+    while (words > 0) {
+        uint32_t n = words < WORDS ? (uint32_t)words : WORDS, block = 0, weighted = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            uint16_t word;
+            memcpy(&word, p + 2 * i, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+            word = (uint16_t)(word << 8 | word >> 8);
+#endif
+            block += word;
+            weighted += (n - i) * word;
+        }
+        sums += n * (sum % 65535) + weighted;
+        sum += block;
+        p += 2 * (size_t)n;
+        words -= n;
+    }
+    if (bytes % 2) {
+        sum += (uint64_t)*p << 8;
+        sums += sum;
+    }
+    if (sum) sum = (sum - 1) % 65535 + 1;
+    if (sums) sums = (sums - 1) % 65535 + 1;
+    return (uint32_t)(sums << 16 | sum);
+}
+
 /* Four lanes side by side, so that a multiplication does not wait for the one before. For a given
  * word each step maps lanes one to one, and for a given lane words: a change is never lost. */
 uint64_t ls_digest64(uint64_t seed, const void *data, size_t bytes)

@@ -257,6 +257,8 @@ void ls_help_command(const ls_command *c, FILE *out);
 
 /* ---- convert: sources ------------------------------------------------------------------------ */
 typedef struct ls_stream ls_stream; /* a file, plain or gzip, as a stream */
+/* The descriptor of a text or stream that somebody gives; -1: INPUT, IO. Does not wait for a FIFO's writer. */
+int       ls_source_open(const char *path, ls_failure *f);
 ls_status ls_stream_open(const char *path, ls_stream **out, ls_failure *f);
 /* At least so many of the bytes to come, fewer only at the end; they may be written to. Valid until the
  * next call. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define AT(member) offsetof(ls_convert, member)
@@ -119,7 +120,13 @@ static const char *name_to_write(const ls_convert *o, ls_arena *a, ls_failure *f
 {
     size_t bytes = strlen(o->target) + 32;
     char *name = ls_arena_take(a, bytes);
-    if (access(o->target, F_OK)) return o->target;
+    struct stat there;
+    if (stat(o->target, &there)) return o->target;
+    if (!S_ISREG(there.st_mode)) {
+        ls_failure_set(f, LS_ERR_OUTPUT, "%s is there already, and no file that could be replaced",
+                       o->target);
+        return NULL;
+    }
     if (!o->force) {
         ls_failure_set(f, LS_ERR_OUTPUT, "%s is there already; --force replaces it", o->target);
         return NULL;

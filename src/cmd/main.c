@@ -94,6 +94,7 @@ int main(int argc, char **argv)
     ls_ctx *ctx = ls_start(&(ls_opts){ .deadline_s = early_deadline(argc, argv) });
     if (!ls_error(ctx)) run(ctx, argc - 1, (const char *const *)argv + 1);
     if (ls_is_root(ctx) && (fflush(stdout) || ferror(stdout)))
-        ls_fail(ctx, LS_ERR_IO, "standard output: %s", strerror(errno));
+        ls_fail(ctx, LS_ERR_IO, "standard output: %s",
+                errno ? strerror(errno) : "cannot be written");
     return ls_finish(ctx);
 }

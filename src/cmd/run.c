@@ -53,10 +53,8 @@ static ls_status read_file(const char *path, ls_arena *a, const char **text, siz
     *bytes = 0;
     *text = buffer;
     if (!buffer) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", path);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return ls_failure_set(f, errno == ENOENT ? LS_ERR_INPUT : LS_ERR_IO, "%s: %s", path,
-                              strerror(errno));
+    int file = ls_source_open(path, f);
+    if (file < 0) return f->status;
     while (got > 0 && *bytes <= LS_YAML_MAX_BYTES) {
         got = read(file, buffer + *bytes, LS_YAML_MAX_BYTES + 1 - *bytes);
         if (got < 0 && errno == EINTR) got = 1;

@@ -9,6 +9,7 @@
  */
 #include "cmd/cmd.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,24 +31,43 @@ static ls_status out_of_memory(const ls_stream *in, ls_failure *f)
     return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", in->path);
 }
 
+/* A FIFO that nobody writes is at its end; of one that somebody writes, reading waits. */
+int ls_source_open(const char *path, ls_failure *f)
+{
+    int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    bool is_missing = errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == ELOOP ||
+                      errno == ENAMETOOLONG;
+    if (file < 0 || fcntl(file, F_SETFL, 0))
+        ls_failure_set(f, file < 0 && is_missing ? LS_ERR_INPUT : LS_ERR_IO, "%s: %s", path,
+                       strerror(errno));
+    if (file >= 0 && f->status) (void)close(file);
+    return f->status ? -1 : file;
+}
+
 ls_status ls_stream_open(const char *path, ls_stream **out, ls_failure *f)
 {
     struct stat about;
     *out = NULL;
-    if (stat(path, &about))
-        return ls_failure_set(f, errno == ENOENT ? LS_ERR_INPUT : LS_ERR_IO, "%s: %s", path,
-                              strerror(errno));
-    if (S_ISDIR(about.st_mode)) return ls_failure_set(f, LS_ERR_DATA, "%s is a directory", path);
+    int file = ls_source_open(path, f);
+    if (file < 0) return f->status;
+    if (fstat(file, &about)) ls_failure_set(f, LS_ERR_IO, "%s: %s", path, strerror(errno));
+    else if (S_ISDIR(about.st_mode)) ls_failure_set(f, LS_ERR_DATA, "%s is a directory", path);
+    if (f->status) {
+        (void)close(file);
+        return f->status;
+    }
     ls_stream *in = ls_memory_new(sizeof *in);
-    if (!in) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", path);
+    if (!in) {
+        (void)close(file);
+        return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", path);
+    }
     in->path = path;
     in->file_bytes = S_ISREG(about.st_mode) ? (int64_t)about.st_size : 0;
-    errno = 0;
-    in->gz = gzopen(path, "rb");
+    in->gz = gzdopen(file, "rb");
     if (!in->gz) {
+        (void)close(file);
         ls_memory_free(in);
-        return ls_failure_set(f, errno ? LS_ERR_IO : LS_ERR_MEMORY, "%s: %s", path,
-                              errno ? strerror(errno) : "no memory to read it");
+        return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", path);
     }
     *out = in;
     return LS_OK;

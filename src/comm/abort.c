@@ -44,15 +44,15 @@ void ls_comm_say(const char *form, ...)
 _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text)
 {
     ls_comm *c = ctx->comm;
-    for (int r = 0; r < c->count && !ctx->agreed; r++) {
+    bool is_said = false;
+    for (int r = 0; c->peer && r < c->count && !ctx->agreed && !is_said; r++) {
         const ls_word *failed = &c->peer[r].failed;
         const ls_failure *own = &ctx->failure;
-        bool is_known = r == c->rank ? own->status : failed->status && failed->fence == c->fence;
-        if (!is_known) continue;
-        ls_comm_say("rank %d of %d: %s", r, c->count, r == c->rank ? own->text : failed->text);
-        break;
+        is_said = r == c->rank ? own->status : failed->status && failed->fence == c->fence;
+        if (is_said)
+            ls_comm_say("rank %d of %d: %s", r, c->count, r == c->rank ? own->text : failed->text);
     }
-    ls_comm_say("%s: %s", ctx->who, text);
+    if (text || !is_said) ls_comm_say("%s: %s", ctx->who, text ? text : ctx->failure.text);
     MPI_Abort(c->control != MPI_COMM_NULL ? c->control : MPI_COMM_WORLD, ls_exit_code(status));
     for (;;) raise(SIGKILL); /* never comes here */
 }

@@ -167,6 +167,7 @@ ls_status ls_comm_meet(ls_ctx *ctx, ls_word_kind kind); /* LS_PLAIN or LS_LEAVIN
 void ls_comm_say(const char *form, ...) /* a line on stderr */
     __attribute__((format(printf, 1, 2)));
 _Noreturn void ls_comm_late(ls_ctx *ctx, double waited_s);
+/* text: NULL where the failure that is known says it all. */
 _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text);
 
 static inline double ls_comm_deadline_s(const ls_ctx *ctx)

@@ -73,7 +73,7 @@ static int64_t find(ls_ctx *ctx, probe *p, int from, int tag, bool may_leave)
 static bool take(ls_ctx *ctx, probe *p, void *data, int64_t bytes)
 {
     MPI_Request *request = next_of(ctx, &ctx->comm->receiving);
-    if (!request) ls_comm_abort(ctx, LS_ERR_MEMORY, "no memory for a message that has come");
+    if (!request) ls_comm_abort(ctx, LS_ERR_MEMORY, NULL);
     int code = MPI_Imrecv(data, (int)bytes, MPI_BYTE, &p->message, request);
     if (!ls_comm_ok(ctx, code, "receiving")) return false;
     ctx->comm->receiving.count++;
@@ -90,7 +90,7 @@ bool ls_comm_received(ls_ctx *ctx, int64_t count)
 static void *take_odd(ls_ctx *ctx, probe *p, int64_t bytes)
 {
     void *data = ls_comm_take(ctx, bytes);
-    if (!data) ls_comm_abort(ctx, LS_ERR_MEMORY, "no memory for a message that has come");
+    if (!data) ls_comm_abort(ctx, LS_ERR_MEMORY, NULL);
     return take(ctx, p, data, bytes) && ls_comm_received(ctx, 1) ? data : NULL;
 }
 

@@ -111,7 +111,7 @@ static void connect(ls_ctx *ctx, MPI_Comm from)
 {
     ls_comm *c = ctx->comm;
     c->meeting = true; /* errors end the job until ranks can talk */
-    if (!reserve(ctx)) ls_comm_abort(ctx, ctx->failure.status, "cannot start");
+    if (!reserve(ctx)) ls_comm_abort(ctx, ctx->failure.status, NULL);
     duplicate(ctx, from, &c->data);
     duplicate(ctx, from, &c->control);
     MPI_Request hearing = MPI_REQUEST_NULL;

@@ -223,7 +223,6 @@ void ls_comm_leave_common(ls_ctx *ctx)
 {
     ls_comm *c = ctx->comm;
     if (c->left_common) return;
-    c->left_common = true;
     for (ls_shared *s = c->shared; s; s = s->older) {
         if (!s->common) continue;
         /* A copy first: pages of a private mapping follow the file until they are written. */
@@ -232,11 +231,15 @@ void ls_comm_leave_common(ls_ctx *ctx)
         char *copy = ls_new(ctx, bytes, "parameters of this rank's own");
         if (!copy) return;
         memcpy(copy, at, bytes);
-        if (mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-                 0) == MAP_FAILED)
+        bool is_own = mmap(at, bytes, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+        if (is_own) memcpy(at, copy, bytes);
+        ls_memory_free(copy);
+        if (!is_own) {
             ls_fail(ctx, LS_ERR_MEMORY, "no memory for parameters of this rank's own: %zu bytes",
                     bytes);
-        else memcpy(at, copy, bytes);
-        ls_memory_free(copy);
+            return;
+        }
     }
+    c->left_common = true; /* not where that failed: it is tried again before anything is written */
 }

@@ -268,7 +268,7 @@ static ls_status load_file(int fd, const char *path, int64_t bytes, ls_h5_memory
 ls_status ls_checkpoint_read(const char *path, ls_image **out, int64_t *step, uint8_t digest[32],
                              ls_failure *f)
 {
-    ls_h5_memory memory = { .limit = 0 };
+    ls_h5_memory memory = { .capacity = 0 };
     int64_t bytes;
     *out = NULL;
     int fd = ls_input_open(path, &bytes, f);

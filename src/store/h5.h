@@ -1,7 +1,8 @@
 /* h5.h -- HDF5 for the rest of store. All calls of HDF5 stand between ls_h5_begin() and ls_h5_end().
  *
  *   h5.c       the mutex, error text, opening      memory.c   HDF5 files in memory
- *   layout.c   what a dataset is, what is refused  image.c    the tree of a checkpoint, as bytes */
+ *   layout.c   what a dataset is, what is refused  image.c    the tree of a checkpoint, as bytes
+ *   frame.c    a dataset file without its values */
 #pragma once
 #include "store/convert.h"
 #include "store/file.h"
@@ -33,7 +34,10 @@ typedef struct ls_layout {
     ls_table_info about; /* filters is left out: */
     char          filters[64];
     ls_stored     stored;
-    int64_t       offset; /* of contiguous data in the file; -1 */
+    int64_t       offset; /* in the file: of contiguous values, or of the first chunk where those of whole rows may
+                           * lie in order; -1 */
+    int64_t       stride; /* from chunk to chunk; 0: contiguous */
+    int64_t       file_bytes;
 } ls_layout;
 /* DATA, by name, for what cannot be read as rows of numbers. file_bytes: data must lie within. */
 ls_status ls_h5_layout(hid_t set, const char *path, const char *name, int64_t file_bytes, ls_layout *l,
@@ -43,11 +47,9 @@ ls_status ls_h5_layout(hid_t set, const char *path, const char *name, int64_t fi
 typedef struct ls_h5_memory {
     uint8_t *bytes;    /* pages of the system's, zero and none of them there until they are written */
     size_t   capacity; /* grows without copying */
-    size_t   limit;    /* of capacity; 0: none */
 } ls_h5_memory;
-/* m stays where it is until the file is closed; nothing of the file depends on when and where it is made.
- * Metadata come first where room is given for them, then data, aligned to that. */
-hid_t ls_h5_memory_new(ls_h5_memory *m, int64_t user_block, int64_t metadata_room, ls_failure *f);
+/* m stays where it is until the file is closed; nothing of the file depends on when and where it is made. */
+hid_t ls_h5_memory_new(ls_h5_memory *m, int64_t user_block, ls_failure *f);
 /* Closes the file. end: where it ends, perhaps behind the bytes that were written. */
 ls_status ls_h5_memory_finish(ls_h5_memory *m, hid_t file, int64_t user_block, uint64_t *end, ls_failure *f);
 hid_t ls_h5_memory_open(ls_h5_memory *m, size_t length, const char *name, ls_failure *f); /* read only */
@@ -59,6 +61,22 @@ void ls_h5_memory_clear(const ls_h5_memory *m, size_t from, size_t to);
 /* Makes the groups above path where they are missing. shown: of the file, for messages. */
 ls_status ls_h5_groups_make(hid_t file, const char *path, const char *shown, ls_failure *f);
 hid_t ls_h5_list_new(hid_t of); /* a creation list whose objects carry no times */
+
+/* ---- dataset files without their values, for writer.c ----------------------------------------- */
+enum { LS_FRAME_HEAD = 4096 };
+/* The bytes of a file before its values and behind them. Values that are put into the file take no
+ * memory: where they belong follows from the order in which they are put, from LS_FRAME_HEAD on without
+ * gaps. */
+typedef struct ls_h5_frame {
+    uint8_t *head, *tail; /* LS_FRAME_HEAD bytes, and tail_bytes at tail_at */
+    size_t   head_used, tail_bytes;
+    int64_t  values_at, tail_at; /* values_at: of the next ones */
+    hid_t    driver;
+} ls_h5_frame;
+/* fr stays where it is until the file is closed. value_bytes: of all values. */
+hid_t     ls_h5_frame_new(ls_h5_frame *fr, int64_t value_bytes, ls_failure *f);
+ls_status ls_h5_frame_finish(ls_h5_frame *fr, hid_t file, ls_failure *f); /* closes the file */
+void      ls_h5_frame_free(ls_h5_frame *fr);
 
 /* ---- images, for commit.c -------------------------------------------------------------------- */
 enum { LS_IMAGE_BLOCK = 512 }; /* the user block */

@@ -41,7 +41,7 @@ ls_image *ls_image_new(ls_failure *f)
     }
     m->name = (ls_shown){ "the checkpoint under way" };
     ls_h5_turn turn = ls_h5_begin();
-    m->file = ls_h5_memory_new(&m->memory, LS_IMAGE_BLOCK, 0, f);
+    m->file = ls_h5_memory_new(&m->memory, LS_IMAGE_BLOCK, f);
     ls_h5_end(turn);
     if (m->file >= 0) return m;
     ls_image_free(m);

@@ -169,6 +169,27 @@ static ls_status check_contiguous(const subject *s, int64_t file_bytes)
     return LS_OK;
 }
 
+/* Where the first chunk lies, if each of them has whole rows, stored as they are or with a checksum
+ * behind them: the others may follow. */
+static void find_first_chunk(const subject *s, const hsize_t *chunk)
+{
+    ls_layout *l = s->l;
+    hsize_t first[LS_MAX_NDIM + 1] = { 0 }, bytes;
+    haddr_t at;
+    unsigned left_out;
+    int64_t stride = l->about.chunk_bytes;
+    if (l->about.rows == 0) return;
+    for (int i = 0; i < l->about.row.ndim; i++)
+        if ((int64_t)chunk[i + 1] != l->about.row.dim[i]) return;
+    if (strcmp(l->filters, "fletcher32") == 0) stride += 4;
+    else if (l->filters[0]) return;
+    if (H5Dget_chunk_info_by_coord(s->set, first, &left_out, &at, &bytes) < 0 || left_out ||
+        at > INT64_MAX || bytes != (hsize_t)stride)
+        return;
+    l->offset = (int64_t)at;
+    l->stride = stride;
+}
+
 static ls_status check_chunks(const subject *s)
 {
     ls_table_info *about = &s->l->about;
@@ -195,6 +216,7 @@ static ls_status check_chunks(const subject *s)
     else if (found < wanted)
         REFUSE(s, "was never written in full: %llu of its %llu chunks are missing",
                (unsigned long long)(wanted - found), (unsigned long long)wanted);
+    else find_first_chunk(s, chunk);
     ls_h5_close(space);
     return s->f->status;
 }
@@ -226,7 +248,7 @@ static ls_status check_layout(const subject *s, bool is_readable, int64_t file_b
 ls_status ls_h5_layout(hid_t set, const char *path, const char *name, int64_t file_bytes,
                        ls_layout *l, ls_failure *f)
 {
-    *l = (ls_layout){ .offset = -1 };
+    *l = (ls_layout){ .offset = -1, .file_bytes = file_bytes };
     subject s = { set, H5Dget_create_plist(set), ls_show(path), ls_show(name), l, f };
     hid_t type = H5Dget_type(set);
     if (s.creation < 0 || type < 0) {

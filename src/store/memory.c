@@ -8,7 +8,7 @@
  * The driver asks the file system for the name first; the names used here can never be there. They
  * differ while files are open, because to HDF5 equal names are one file.
  *
- * Called by image.c, writer.c. */
+ * Called by image.c; groups and lists by frame.c and writer.c as well. */
 #include "store/h5.h"
 #include <stdio.h>
 #include <string.h>
@@ -65,7 +65,6 @@ static void *grow(void *p, size_t bytes, H5FD_file_image_op_t why, void *self)
     (void)p, (void)why;
     ls_h5_memory *m = self;
     if (bytes <= m->capacity) return m->bytes;
-    if (m->limit && bytes > m->limit) return NULL;
     return ls_h5_memory_take(m, bytes) ? m->bytes : NULL;
 }
 
@@ -90,7 +89,7 @@ static hid_t access_list(ls_h5_memory *m)
 {
     H5FD_file_image_callbacks_t calls = { take, copy, grow, leave, same_self, leave_self, m };
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (H5Pset_fapl_core(access, m->limit ? m->limit : GROWTH, false) >= 0 &&
+    if (H5Pset_fapl_core(access, GROWTH, false) >= 0 &&
         H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
         H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
         H5Pset_file_image_callbacks(access, &calls) >= 0)
@@ -112,16 +111,13 @@ hid_t ls_h5_list_new(hid_t of)
     return H5I_INVALID_HID;
 }
 
-hid_t ls_h5_memory_new(ls_h5_memory *m, int64_t user_block, int64_t metadata_room, ls_failure *f)
+hid_t ls_h5_memory_new(ls_h5_memory *m, int64_t user_block, ls_failure *f)
 {
     char name[64];
     name_of(m, name);
     hid_t file = H5I_INVALID_HID, access = access_list(m),
           creation = ls_h5_list_new(H5P_FILE_CREATE);
     bool ready = H5Pset_userblock(creation, (hsize_t)user_block) >= 0;
-    if (metadata_room)
-        ready = ready && H5Pset_meta_block_size(access, (hsize_t)metadata_room) >= 0 &&
-                H5Pset_alignment(access, (hsize_t)metadata_room, (hsize_t)metadata_room) >= 0;
     if (ready) file = H5Fcreate(name, H5F_ACC_EXCL, creation, access);
     if (file < 0) ls_h5_failure(f, LS_ERR_MEMORY, "no memory for an HDF5 file");
     ls_h5_close(creation);
@@ -166,7 +162,7 @@ hid_t ls_h5_memory_open(ls_h5_memory *m, size_t length, const char *shown, ls_fa
 void ls_h5_memory_free(ls_h5_memory *m)
 {
     if (m->bytes) munmap(m->bytes, whole_pages(m->capacity));
-    *m = (ls_h5_memory){ .limit = 0 };
+    *m = (ls_h5_memory){ .capacity = 0 };
 }
 
 ls_status ls_h5_groups_make(hid_t file, const char *path, const char *shown, ls_failure *f)

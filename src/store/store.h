@@ -6,8 +6,9 @@
  *   h5.c       the mutex, error text, opening            table.c    rows of a dataset
  *   layout.c   what a dataset is, what is refused        convert.c  stored numbers into ours
  *   image.c    a checkpoint as a tree in memory          memory.c   HDF5 files in memory
+ *   direct.c   rows past HDF5                            frame.c    a dataset file without its values
  *   writer.c   a new dataset file                        file.c     regular files, names in messages
- *   output.c   temporary files, fsync, directories
+ *   output.c   temporary files, fsync, directories        digests.c  digests of chunks
  *   commit.c   user block, digest, rename; loading; the list of a directory
  *   lock.c     one job at a time in a directory
  */
@@ -40,14 +41,15 @@ ls_status ls_table_read(ls_table *t, int64_t count, const int64_t *rows, ls_dtyp
                         ls_failure *f);
 void      ls_table_close(ls_table *t);
 /* How much memory decoded chunks may take; at first 256 MiB, or an eighth of the machine's memory
- * where that is less. Contiguous data are kept, as stored, up to 48 MiB, and not beyond the limit. */
+ * where that is less. Values that lie in order in the file are kept, as stored, up to 48 MiB, and not beyond
+ * the limit. */
 void      ls_table_limit(ls_table *t, size_t bytes);
 /* Names of all datasets in a file, with their shapes, one line each, for inspection. */
 ls_status ls_file_describe(const char *path, FILE *out, ls_failure *f);
 
 /* ---- a new dataset file -------------------------------------------------------------------------
- * Two contiguous datasets of equally many rows. Written under a temporary name beside its own, and
- * linked to that when it is on disk; a file of that name is never replaced. After an error the
+ * Two datasets of equally many rows, in chunks of whole rows with checksums. Written under a temporary
+ * name beside its own, and linked to that when it is on disk; a file of that name is never replaced. After an error the
  * temporary file is gone, and every call gives that error again. */
 typedef struct ls_h5_writer ls_h5_writer;
 /* Names NULL: "/x", "/y"; y "": there is x alone. OUTPUT: the file cannot be made, or is there already;

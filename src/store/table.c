@@ -1,9 +1,6 @@
 /* table.c -- rows of a dataset, in any order.
  *
- * Contiguous data are read past HDF5: their place in the file is asked for once, then rows are
- * pread() from it, those that lie close together in one call, and converted here. Data that are small
- * enough are kept as they are stored, from when the calls for single rows have cost about as much as
- * reading everything; from then on rows are gathered in memory.
+ * Values that lie in order in the file are read past HDF5 (direct.c).
  *
  * Everything else comes through HDF5 in bands: the rows of one row of chunks, decoded whole, as stored.
  * Bands are kept in a cache of bounded size. A band has one place in it, its number modulo the places:
@@ -16,43 +13,14 @@
  *
  * Called by data, from the main thread and from the prefetch thread. */
 #include "base/child.h"
-#include "store/h5.h"
-#include <pthread.h>
+#include "store/table.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define SCRATCH_BYTES ((size_t)256 * 1024)
-#define CACHE_BYTES   ((size_t)256 * 1024 * 1024)
-#define HELD_BYTES    ((size_t)48 * 1024 * 1024) /* of contiguous data that are kept whole */
-#define GAP_BYTES     2048 /* between rows: reading them costs no more than another call */
-#define PLACE_BYTES   128  /* what a place of the cache costs beside its band */
-
-typedef struct wanted {
-    int64_t row, place; /* place: in the order of the caller */
-} wanted;
-typedef struct band {
-    int64_t number;
-    uint8_t *rows;
-} band;
-
-struct ls_table {
-    ls_layout layout;
-    char *path, *name;
-    int64_t row_numbers; /* in one row */
-    int fd;
-    hid_t file, set;
-
-    pthread_mutex_t turn;  /* what follows belongs to one call at a time */
-    wanted *order, *spare; /* spare: for sorting */
-    int64_t order_room;
-    uint8_t *held; /* contiguous data, all of them; or NULL */
-    size_t held_limit;
-    int64_t calls; /* of the system, to read rows */
-    uint8_t *scratch;
-    int64_t band_rows, band_count; /* band_count: places in the cache */
-    band *bands;
-};
+#define CACHE_BYTES ((size_t)256 * 1024 * 1024)
+#define HELD_BYTES  ((size_t)48 * 1024 * 1024) /* of values in order that are kept whole */
+#define PLACE_BYTES 128                        /* what a place of the cache costs beside its band */
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -71,22 +39,27 @@ static void free_bands(ls_table *t)
     t->band_count = 0;
 }
 
+/* For values that do not lie in order. */
+static void make_bands(ls_table *t)
+{
+    size_t each = (size_t)t->band_rows * t->layout.about.row_bytes + PLACE_BYTES;
+    int64_t all = (t->layout.about.rows + t->band_rows - 1) / t->band_rows;
+    bool is_packed = t->layout.filters[0] != '\0', all_fit = (int64_t)(t->limit / each) >= all;
+    t->band_count = all_fit ? all : is_packed ? (int64_t)(t->limit / each) : 0;
+    if (t->band_count > 0) t->bands = ls_memory_new((size_t)t->band_count * sizeof *t->bands);
+    if (!t->bands) t->band_count = 0; /* slower, but the same rows */
+    for (int64_t i = 0; i < t->band_count; i++) t->bands[i].number = -1;
+}
+
 void ls_table_limit(ls_table *t, size_t bytes)
 {
     (void)pthread_mutex_lock(&t->turn);
     free_bands(t);
     ls_memory_free(t->held);
     t->held = NULL;
+    t->limit = bytes;
     t->held_limit = bytes < HELD_BYTES ? bytes : HELD_BYTES;
-    if (t->layout.offset < 0 && t->layout.about.rows > 0) {
-        size_t each = (size_t)t->band_rows * t->layout.about.row_bytes + PLACE_BYTES;
-        int64_t all = (t->layout.about.rows + t->band_rows - 1) / t->band_rows;
-        bool is_packed = t->layout.filters[0] != '\0', all_fit = (int64_t)(bytes / each) >= all;
-        t->band_count = all_fit ? all : is_packed ? (int64_t)(bytes / each) : 0;
-        if (t->band_count > 0) t->bands = ls_memory_new((size_t)t->band_count * sizeof *t->bands);
-        if (!t->bands) t->band_count = 0; /* slower, but the same rows */
-        for (int64_t i = 0; i < t->band_count; i++) t->bands[i].number = -1;
-    }
+    if (!t->direct.is_open && t->layout.about.rows > 0) make_bands(t);
     (void)pthread_mutex_unlock(&t->turn);
 }
 
@@ -103,7 +76,8 @@ static ls_status open_set(ls_table *t, ls_failure *f)
     ls_h5_turn turn = ls_h5_begin();
     t->file = ls_h5_open(t->path, &t->fd, &bytes, f);
     if (t->file >= 0) t->set = ls_h5_dataset_open(t->file, t->path, t->name, f);
-    if (t->set >= 0) ls_h5_layout(t->set, t->path, t->name, bytes, &t->layout, f);
+    if (t->set >= 0 && !ls_h5_layout(t->set, t->path, t->name, bytes, &t->layout, f))
+        ls_digests_get(t, f);
     ls_h5_end(turn);
     return f->status;
 }
@@ -118,7 +92,7 @@ static ls_status open_here(const char *path, const char *name, ls_table **out, l
     (void)pthread_mutex_init(&t->turn, NULL); /* a plain mutex: nothing that could fail */
     t->path = copy_of(path);
     t->name = copy_of(name);
-    t->scratch = ls_memory_new(SCRATCH_BYTES);
+    t->scratch = ls_memory_new(LS_SCRATCH_BYTES);
     if (!t->path || !t->name || !t->scratch)
         ls_failure_set(f, LS_ERR_MEMORY, "no memory to open %s", ls_show(path).text);
     else if (open_set(t, f) == LS_OK) {
@@ -127,6 +101,7 @@ static ls_status open_here(const char *path, const char *name, ls_table **out, l
         t->row_numbers = (int64_t)about->row_bytes / t->layout.stored.width;
         t->band_rows = about->chunk_rows && about->chunk_rows < about->rows ? about->chunk_rows
                                                                             : about->rows;
+        ls_direct_open(t);
         ls_table_limit(t, cache_default());
         *out = t;
         return LS_OK;
@@ -148,28 +123,20 @@ void ls_table_close(ls_table *t)
     ls_h5_close(t->file);
     ls_h5_end(turn);
     ls_input_close(t->fd);
+    ls_direct_close(t);
     free_bands(t);
     (void)pthread_mutex_destroy(&t->turn);
     ls_memory_free(t->scratch);
     ls_memory_free(t->order);
     ls_memory_free(t->spare);
     ls_memory_free(t->held);
+    ls_memory_free(t->digests);
     ls_memory_free(t->name);
     ls_memory_free(t->path);
     ls_memory_free(t);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
-
-typedef struct request {
-    ls_table *t;
-    ls_dtype type;
-    ls_divisor divisor;
-    bool as_is; /* a copy is enough */
-    size_t out_bytes;
-    char *out;
-    ls_failure *f;
-} request;
 
 static ls_status make_order_room(ls_table *t, int64_t count, ls_failure *f)
 {
@@ -196,7 +163,7 @@ static void sort(ls_table *t, int64_t count)
         for (int d = 1; d < DIGITS; d++) at[d] += at[d - 1];
         for (int64_t i = 0; i < count; i++)
             t->spare[at[(t->order[i].row >> shift) % DIGITS]++] = t->order[i];
-        wanted *sorted = t->spare;
+        ls_wanted *sorted = t->spare;
         t->spare = t->order;
         t->order = sorted;
     }
@@ -218,16 +185,15 @@ static ls_status make_order(ls_table *t, int64_t count, const int64_t *rows, ls_
     bool ascending = true;
     if (make_order_room(t, count, f)) return f->status;
     for (int64_t i = 0; i < count; i++) {
-        t->order[i] = (wanted){ rows[i], i };
+        t->order[i] = (ls_wanted){ rows[i], i };
         ascending = ascending && (i == 0 || rows[i - 1] <= rows[i]);
     }
     if (!ascending) sort(t, count);
     return LS_OK;
 }
 
-/* Converts numbers, perhaps only some of a row, from the first-th on. */
-static ls_status put(const request *q, const wanted *w, int64_t first, int64_t numbers,
-                     const void *in)
+ls_status ls_table_put(const ls_request *q, const ls_wanted *w, int64_t first, int64_t numbers,
+                       const void *in)
 {
     const ls_table *t = q->t;
     size_t width = q->out_bytes / (size_t)t->row_numbers;
@@ -235,103 +201,6 @@ static ls_status put(const request *q, const wanted *w, int64_t first, int64_t n
     if (ls_convert_divided(t->layout.stored, in, numbers, q->type, &q->divisor, out)) return LS_OK;
     return ls_failure_set(q->f, LS_ERR_DATA, "%s: %s holds an integer above 2^63 - 1 in row %lld",
                           ls_show(t->path).text, ls_show(t->name).text, (long long)w->row);
-}
-
-/* ---- contiguous data ------------------------------------------------------------------------- */
-
-static size_t all_bytes(const ls_table *t)
-{
-    return (size_t)t->layout.about.rows * t->layout.about.row_bytes;
-}
-
-/* Keeps all data where they are small enough and have cost as much as that already. Where that
- * fails, rows are read one by one, and the one that cannot be read is named. */
-static void hold(ls_table *t)
-{
-    ls_failure none = { 0 };
-    size_t bytes = all_bytes(t);
-    if (bytes > t->held_limit || t->calls < (int64_t)(bytes / GAP_BYTES)) return;
-    t->held = ls_memory_new(bytes);
-    if (t->held && ls_input_read(t->fd, t->path, t->layout.offset, t->held, bytes, &none) == LS_OK)
-        return;
-    ls_memory_free(t->held);
-    t->held = NULL;
-    t->held_limit = 0;
-}
-
-static ls_status read_held(const request *q, int64_t count, const int64_t *rows)
-{
-    enum { AHEAD = 8, LINE = 64, LINES = 8 };
-    const ls_table *t = q->t;
-    size_t row_bytes = t->layout.about.row_bytes;
-    for (int64_t i = 0; i < count; i++) {
-        const uint8_t *row = t->held + (size_t)rows[i] * row_bytes;
-        if (i + AHEAD < count) { /* rows drawn at random: no processor foresees them */
-            const uint8_t *later = t->held + (size_t)rows[i + AHEAD] * row_bytes;
-            for (size_t k = 0; k < row_bytes && k < LINES * LINE; k += LINE)
-                __builtin_prefetch(later + k);
-        }
-        if (q->as_is) memcpy(q->out + (size_t)i * row_bytes, row, row_bytes);
-        else if (put(q, &(wanted){ rows[i], i }, 0, t->row_numbers, row)) return q->f->status;
-    }
-    return LS_OK;
-}
-
-/* One row that is larger than the scratch. */
-static ls_status read_large_row(const request *q, const wanted *w)
-{
-    const ls_table *t = q->t;
-    int64_t width = t->layout.stored.width, most = (int64_t)SCRATCH_BYTES / width;
-    int64_t row_at = t->layout.offset + w->row * (int64_t)t->layout.about.row_bytes;
-    for (int64_t i = 0; i < t->row_numbers; i += most) {
-        int64_t n = t->row_numbers - i < most ? t->row_numbers - i : most;
-        if (ls_input_read(t->fd, t->path, row_at + i * width, t->scratch, (size_t)(n * width),
-                          q->f) ||
-            put(q, w, i, n, t->scratch))
-            return q->f->status;
-    }
-    return LS_OK;
-}
-
-/* How many of the rows from w on are read in one call, and whether they follow each other here and
- * there, so that they are one. */
-static int64_t span_of(const ls_table *t, const wanted *w, int64_t count, bool *is_run)
-{
-    int64_t row_bytes = (int64_t)t->layout.about.row_bytes;
-    int64_t most = (int64_t)SCRATCH_BYTES / row_bytes, step = 1 + GAP_BYTES / row_bytes, n = 1;
-    *is_run = true;
-    for (; n < count && w[n].row - w[n - 1].row <= step && w[n].row - w[0].row < most; n++)
-        *is_run = *is_run && w[n].row == w[n - 1].row + 1 && w[n].place == w[n - 1].place + 1;
-    return n;
-}
-
-static ls_status read_contiguous(const request *q, int64_t count)
-{
-    ls_table *t = q->t;
-    size_t row_bytes = t->layout.about.row_bytes;
-    bool is_run;
-    for (int64_t i = 0, n; i < count; i += n) {
-        const wanted *w = t->order + i;
-        n = span_of(t, w, count - i, &is_run);
-        t->calls++;
-        int64_t at = t->layout.offset + w->row * (int64_t)row_bytes;
-        int64_t rows = w[n - 1].row - w->row + 1;
-        if (q->as_is && is_run) {
-            char *out = q->out + (size_t)w->place * row_bytes;
-            if (ls_input_read(t->fd, t->path, at, out, (size_t)rows * row_bytes, q->f))
-                return q->f->status;
-        } else if (row_bytes > SCRATCH_BYTES) {
-            if (read_large_row(q, w)) return q->f->status;
-        } else {
-            if (ls_input_read(t->fd, t->path, at, t->scratch, (size_t)rows * row_bytes, q->f))
-                return q->f->status;
-            for (int64_t k = 0; k < n; k++)
-                if (put(q, w + k, 0, t->row_numbers,
-                        t->scratch + (size_t)(w[k].row - w->row) * row_bytes))
-                    return q->f->status;
-        }
-    }
-    return LS_OK;
 }
 
 /* ---- bands through HDF5 ---------------------------------------------------------------------- */
@@ -373,7 +242,7 @@ static ls_status no_memory(const ls_table *t, size_t bytes, ls_failure *f)
 /* The cached band of that number. */
 static const uint8_t *fetch(ls_table *t, int64_t number, ls_failure *f)
 {
-    band *b = &t->bands[number % t->band_count];
+    ls_band *b = &t->bands[number % t->band_count];
     if (b->number == number) return b->rows;
     b->number = -1;
     size_t bytes = (size_t)t->band_rows * t->layout.about.row_bytes;
@@ -387,14 +256,16 @@ static const uint8_t *fetch(ls_table *t, int64_t number, ls_failure *f)
     ls_h5_turn turn = ls_h5_begin();
     hid_t space = H5Dget_space(t->set);
     bool is_selected = select_rows(space, t, H5S_SELECT_SET, from, rows);
-    if (read_selection(t, space, is_selected, rows, b->rows, f) == LS_OK) b->number = number;
+    if (!read_selection(t, space, is_selected, rows, b->rows, f) &&
+        !ls_digests_check(t, from, b->rows, f))
+        b->number = number;
     ls_h5_close(space);
     ls_h5_end(turn);
     return f->status ? NULL : b->rows;
 }
 
 /* As many of count rows, all of one band, as one selection should have. */
-static int64_t selection_of(const ls_table *t, const wanted *w, int64_t count, int64_t *rows)
+static int64_t selection_of(const ls_table *t, const ls_wanted *w, int64_t count, int64_t *rows)
 {
     enum { MOST = 512 };
     int64_t n = 1, different = 1;
@@ -410,7 +281,7 @@ static int64_t selection_of(const ls_table *t, const wanted *w, int64_t count, i
 }
 
 /* Rows of a band that is not kept. */
-static ls_status read_selected(const request *q, const wanted *w, int64_t count)
+static ls_status read_selected(const ls_request *q, const ls_wanted *w, int64_t count)
 {
     ls_table *t = q->t;
     size_t row_bytes = t->layout.about.row_bytes;
@@ -432,7 +303,7 @@ static ls_status read_selected(const request *q, const wanted *w, int64_t count)
         const uint8_t *from = in;
         for (int64_t k = 0; k < n && !q->f->status; k++) {
             if (k > 0 && w[k].row != w[k - 1].row) from += row_bytes;
-            put(q, w + k, 0, t->row_numbers, from);
+            ls_table_put(q, w + k, 0, t->row_numbers, from);
         }
         ls_memory_free(in);
         if (q->f->status) return q->f->status;
@@ -440,12 +311,12 @@ static ls_status read_selected(const request *q, const wanted *w, int64_t count)
     return LS_OK;
 }
 
-static ls_status read_bands(const request *q, int64_t count)
+static ls_status read_bands(const ls_request *q, int64_t count)
 {
     ls_table *t = q->t;
     size_t row_bytes = t->layout.about.row_bytes;
     for (int64_t i = 0, n; i < count; i += n) {
-        const wanted *w = t->order + i;
+        const ls_wanted *w = t->order + i;
         int64_t number = w->row / t->band_rows, end = (number + 1) * t->band_rows;
         for (n = 1; i + n < count && w[n].row < end; n++) {}
         if (t->band_count == 0) {
@@ -455,11 +326,20 @@ static ls_status read_bands(const request *q, int64_t count)
         const uint8_t *rows = fetch(t, number, q->f);
         if (!rows) return q->f->status;
         for (int64_t k = 0; k < n; k++)
-            if (put(q, w + k, 0, t->row_numbers,
-                    rows + (size_t)(w[k].row - number * t->band_rows) * row_bytes))
+            if (ls_table_put(q, w + k, 0, t->row_numbers,
+                             rows + (size_t)(w[k].row - number * t->band_rows) * row_bytes))
                 return q->f->status;
     }
     return LS_OK;
+}
+
+/* Values do not lie where they were looked for: from now on HDF5 looks for them. */
+static void close_direct(ls_table *t)
+{
+    ls_direct_close(t);
+    ls_memory_free(t->held);
+    t->held = NULL;
+    make_bands(t);
 }
 
 ls_status ls_table_read(ls_table *t, int64_t count, const int64_t *rows, ls_dtype type,
@@ -470,20 +350,22 @@ ls_status ls_table_read(ls_table *t, int64_t count, const int64_t *rows, ls_dtyp
         return ls_failure_set(f, LS_ERR_DATA, "%s: %s is %s, where integers are needed",
                               ls_show(t->path).text, ls_show(t->name).text, t->layout.about.type);
     size_t width = type == LS_FLOAT32 ? 4 : 8;
-    request q = { .t = t,
-                  .type = type,
-                  .divisor = ls_divisor_of(t->layout.stored, type, divisor),
-                  .as_is = divisor == 1 && !ls_is_converted(t->layout.stored, type),
-                  .out_bytes = (size_t)t->row_numbers * width,
-                  .out = out,
-                  .f = f };
+    ls_request q = { .t = t,
+                     .type = type,
+                     .divisor = ls_divisor_of(t->layout.stored, type, divisor),
+                     .as_is = divisor == 1 && !ls_is_converted(t->layout.stored, type),
+                     .out_bytes = (size_t)t->row_numbers * width,
+                     .out = out,
+                     .f = f };
     (void)pthread_mutex_lock(&t->turn);
-    bool is_contiguous = t->layout.offset >= 0;
-    if (is_contiguous && !t->held) hold(t);
+    if (t->direct.is_open && !t->held) ls_direct_hold(t);
     if (count > 0 && check_rows(t, count, rows, f) == LS_OK) {
-        if (t->held) read_held(&q, count, rows);
-        else if (make_order(t, count, rows, f) == LS_OK)
-            is_contiguous ? read_contiguous(&q, count) : read_bands(&q, count);
+        bool is_read = t->held && ls_direct_read_held(&q, count, rows);
+        if (!is_read && make_order(t, count, rows, f) == LS_OK) {
+            if (!t->held) is_read = t->direct.is_open && ls_direct_read(&q, count);
+            if (!is_read && t->direct.is_open) close_direct(t);
+            if (!is_read) read_bands(&q, count);
+        }
     }
     (void)pthread_mutex_unlock(&t->turn);
     return f->status;
@@ -496,15 +378,13 @@ typedef struct subject {
     ls_h5_turn turn;
 } subject;
 
-/* Rows of a table, evenly spread, all of them where they are few bytes: what is read through HDF5 later
- * goes through HDF5 here. */
+/* Rows of a table, evenly spread, all of them where they are few bytes. */
 static void read_some(ls_table *t, ls_failure *f)
 {
     enum { SPREAD = 64, FEW_BYTES = 16 << 20 };
     const ls_table_info *about = &t->layout.about;
     int64_t fit = FEW_BYTES / (t->row_numbers * 8), rows = about->rows;
     int64_t count = rows <= fit ? rows : SPREAD;
-    if (t->layout.offset >= 0 || rows == 0) return; /* pread() cannot be led astray */
     ls_dtype type = t->layout.stored.is_float ? LS_FLOAT64 : LS_INT64;
     void *out = ls_memory_new((size_t)t->row_numbers * 8);
     for (int64_t i = 0; out && i < count && !f->status; i++) {
@@ -515,6 +395,19 @@ static void read_some(ls_table *t, ls_failure *f)
     ls_memory_free(out);
 }
 
+/* What may be read through HDF5 later goes through HDF5 here. */
+static void try_reading(ls_table *t)
+{
+    ls_failure later = { .status = LS_OK }; /* said with its row when that is asked for */
+    bool is_contiguous = t->direct.is_open && !t->direct.stride;
+    if (t->layout.about.rows == 0 || is_contiguous) return; /* pread() cannot be led astray */
+    read_some(t, &later);
+    if (!t->direct.is_open) return;
+    close_direct(t);
+    later.status = LS_OK;
+    read_some(t, &later);
+}
+
 static void look(void *of, ls_failure *f)
 {
     const subject *s = of;
@@ -522,8 +415,7 @@ static void look(void *of, ls_failure *f)
     ls_h5_end(s->turn);
     if (ls_fault_fail(LS_FAULT_data_open, f)) return;
     if (open_here(s->path, s->name, &t, f)) return;
-    ls_failure later = { .status = LS_OK }; /* said with its row when that is asked for */
-    read_some(t, &later);
+    try_reading(t);
 }
 
 /* HDF5 trusts what it reads and can be made to crash, so a child is shown the file first, and this

@@ -1,42 +1,50 @@
-/* writer.c -- a new dataset file: two contiguous datasets whose length is known only at the end.
+/* writer.c -- a new dataset file: two datasets in chunks with checksums, whose length is known only at
+ * the end.
  *
- * There may be x alone. HDF5 is asked for the head of the file alone, in memory: with the number of rows it says where
- * the values of x and y begin. Those of x begin behind the head, at a place that does not depend on
- * the number of rows, so they are written there as they come; those of y, as a rule few, wait in a
- * nameless file and follow at the end. So all bytes that can fill a disk are written by output.c,
+ * There may be x alone. The values of x begin behind the head of the file, at a place that does not depend on the number of
+ * rows, so they are written there as they come, a chunk of whole rows and its checksum after the
+ * other; those of y, as a rule few, wait in a nameless file and follow at the end. Then HDF5 is asked
+ * for what stands around them (frame.c). So all bytes that can fill a disk are written by output.c,
  * which knows what to do about it, and readers get rows at places they can compute.
  *
+ * Chunks are small, so that a reader who wants single rows of many chunks need not read much to check
+ * them, and large enough that their index is nothing beside them.
+ *
  * Called by data, on the rank that writes. */
-#include "store/h5.h"
+#include "store/table.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HEAD_BYTES   ((size_t)4096)
-#define BUFFER_BYTES ((size_t)1024 * 1024)
-enum { LONGEST_NAME = 200 };
+#define CHUNK_BYTES  ((int64_t)64 * 1024)
+#define MOST_BYTES   ((int64_t)UINT32_MAX - 4) /* of a chunk, in HDF5 */
+#define BUFFER_BYTES ((int64_t)1024 * 1024)
+enum { LONGEST_NAME = 200, SUM_BYTES = 4 };
 
 typedef struct column {
     char name[LONGEST_NAME + 1];
     ls_column is;
-    int64_t row_bytes;
-    uint8_t *buffer; /* what is not written yet */
-    size_t used;
-    int64_t written;
+    int64_t row_bytes, chunk_rows;
+    uint8_t *buffer;       /* chunks with their checksums that are not written yet */
+    int64_t room, waiting; /* chunks in the buffer at most, and those that are complete */
+    size_t used;           /* of the next one */
+    int64_t chunks;        /* that are complete */
+    uint64_t *digest;      /* of each of them */
+    int64_t digest_room;
 } column;
 
 struct ls_h5_writer {
     char path[LS_PATH_BYTES], dir[LS_PATH_BYTES];
     ls_output file, wait; /* wait: the values of y, until the end */
     int wait_in;          /* the same for reading */
-    int64_t rows, x_at;   /* x_at: where x begins in the file */
+    int64_t rows;
     column x, y;
     ls_failure failure;
 };
 
-/* ---- the head -------------------------------------------------------------------------------- */
+/* ---- what stands around the values ----------------------------------------------------------- */
 
 static hid_t stored_type(ls_store_type type)
 {
@@ -53,58 +61,76 @@ static hid_t stored_type(ls_store_type type)
     return H5I_INVALID_HID;
 }
 
-/* Makes a dataset of so many rows without writing any; where its values are to be, or -1. */
-static int64_t make_set(hid_t file, const column *c, int64_t rows, const char *path, ls_failure *f)
+/* A chunk as it is stored. */
+static int64_t chunk_bytes(const column *c)
 {
-    hsize_t dim[LS_MAX_NDIM] = { (hsize_t)rows };
-    for (int i = 0; i < c->is.row.ndim; i++) dim[i + 1] = (hsize_t)c->is.row.dim[i];
-    if (ls_h5_groups_make(file, c->name, path, f)) return -1;
+    return c->chunk_rows * c->row_bytes + SUM_BYTES;
+}
 
-    haddr_t at = HADDR_UNDEF;
+/* Makes a dataset of so many rows, with all its chunks; their bytes are written elsewhere. */
+static ls_status make_set(hid_t file, const column *c, int64_t rows, const char *path,
+                          ls_failure *f)
+{
+    hsize_t dim[LS_MAX_NDIM] = { (hsize_t)rows }, chunk[LS_MAX_NDIM] = { (hsize_t)c->chunk_rows };
+    hsize_t first[LS_MAX_NDIM] = { 0 };
+    for (int i = 0; i < c->is.row.ndim; i++) dim[i + 1] = chunk[i + 1] = (hsize_t)c->is.row.dim[i];
+    if (ls_h5_groups_make(file, c->name, path, f)) return f->status;
+
     hid_t set = H5I_INVALID_HID, creation = ls_h5_list_new(H5P_DATASET_CREATE);
     hid_t space = H5Screate_simple(c->is.row.ndim + 1, dim, NULL);
-    if (H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY) >= 0 &&
-        H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0)
+    if (H5Pset_chunk(creation, c->is.row.ndim + 1, chunk) >= 0 &&
+        H5Pset_fletcher32(creation) >= 0 && H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0)
         set = H5Dcreate2(file, c->name, stored_type(c->is.type), space, H5P_DEFAULT, creation,
                          H5P_DEFAULT);
-    if (set >= 0) at = H5Dget_offset(set);
-    if (at == HADDR_UNDEF)
+    bool is_made = set >= 0 && !ls_digests_put(set, c->chunk_rows, c->chunks, c->digest, f);
+    for (int64_t i = 0; i < c->chunks && is_made; i++) {
+        first[0] = (hsize_t)(i * c->chunk_rows);
+        is_made = H5Dwrite_chunk(set, H5P_DEFAULT, 0, first, (size_t)chunk_bytes(c), c) >= 0;
+    }
+    if (!is_made)
         ls_h5_failure(f, LS_ERR_ARG, "%s: %s cannot be made", path, ls_show(c->name).text);
     ls_h5_close(set);
     ls_h5_close(space);
     ls_h5_close(creation);
-    return at == HADDR_UNDEF ? -1 : (int64_t)at;
+    return f->status;
 }
 
-/* The head of a file: its bytes, and where x and y begin. */
-typedef struct head {
-    uint8_t bytes[HEAD_BYTES];
-    int64_t x_at, y_at;
-} head;
-
-static ls_status make_head(const ls_h5_writer *w, int64_t rows, head *h, ls_failure *f)
+/* For the chunks that are written. The frame is the caller's to free, also after an error. */
+static ls_status make_frame(const ls_h5_writer *w, ls_h5_frame *fr, ls_failure *f)
 {
-    ls_h5_memory memory = { .limit = HEAD_BYTES };
     ls_shown path = ls_show(w->path);
-    uint64_t end = 0;
-    h->x_at = h->y_at = -1;
+    ls_failure closing = { .status = LS_OK };
     ls_h5_turn turn = ls_h5_begin();
-    hid_t file = ls_h5_memory_new(&memory, 0, (int64_t)HEAD_BYTES, f);
+    hid_t file = ls_h5_frame_new(
+        fr, w->x.chunks * chunk_bytes(&w->x) + w->y.chunks * chunk_bytes(&w->y), f);
     if (file >= 0) {
-        h->x_at = make_set(file, &w->x, rows, path.text, f);
-        if (!f->status && w->y.buffer) h->y_at = make_set(file, &w->y, rows, path.text, f);
-        if (!w->y.buffer) h->y_at = h->x_at + rows * w->x.row_bytes;
-        ls_failure closing = { .status = LS_OK };
-        if (ls_h5_memory_finish(&memory, file, 0, &end, &closing))
+        if (!make_set(file, &w->x, w->rows, path.text, f) && w->y.buffer)
+            make_set(file, &w->y, w->rows, path.text, f);
+        if (ls_h5_frame_finish(fr, file, &closing))
             ls_failure_set(f, closing.status, "%s: %s", path.text, closing.text);
     }
-    uint64_t y_end = (uint64_t)(h->y_at + rows * w->y.row_bytes);
-    if (memory.capacity == HEAD_BYTES && h->x_at >= (int64_t)HEAD_BYTES &&
-        h->y_at >= h->x_at + rows * w->x.row_bytes && end == y_end)
-        memcpy(h->bytes, memory.bytes, HEAD_BYTES);
-    else ls_failure_set(f, LS_ERR_USE, "%s: this HDF5 lays files out in an unknown way", path.text);
-    ls_h5_memory_free(&memory);
     ls_h5_end(turn);
+    return f->status;
+}
+
+static void free_frame(ls_h5_frame *fr)
+{
+    ls_h5_turn turn = ls_h5_begin();
+    ls_h5_frame_free(fr);
+    ls_h5_end(turn);
+}
+
+/* That HDF5 makes such datasets, before anything is written. */
+static ls_status try_frame(const ls_h5_writer *w, ls_failure *f)
+{
+    ls_h5_writer one = *w;
+    ls_h5_frame fr;
+    uint64_t none = 0;
+    one.x.digest = one.y.digest = &none;
+    one.rows = one.x.chunks = one.x.chunk_rows = one.y.chunk_rows = 1;
+    one.y.chunks = one.y.buffer != NULL;
+    make_frame(&one, &fr, f);
+    free_frame(&fr);
     return f->status;
 }
 
@@ -136,7 +162,12 @@ static ls_status set_column(column *c, const ls_column *is, const char *name, ls
             return ls_failure_set(f, LS_ERR_ARG, "%s: rows of shape %s cannot be stored",
                                   ls_show(name).text,
                                   ls_show_shape(is->row.ndim, is->row.dim).text);
-    c->buffer = ls_memory_new(BUFFER_BYTES);
+    if (c->row_bytes > MOST_BYTES)
+        return ls_failure_set(f, LS_ERR_ARG, "%s: rows of %s are more than HDF5 stores as one",
+                              ls_show(name).text, ls_show_size((uint64_t)c->row_bytes).text);
+    c->chunk_rows = c->row_bytes < CHUNK_BYTES ? CHUNK_BYTES / c->row_bytes : 1;
+    c->room = chunk_bytes(c) < BUFFER_BYTES ? BUFFER_BYTES / chunk_bytes(c) : 1;
+    c->buffer = ls_memory_new((size_t)(c->room * chunk_bytes(c)));
     if (!c->buffer) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to write a dataset");
     return LS_OK;
 }
@@ -160,19 +191,17 @@ ls_status ls_h5_writer_open(const char *path, const ls_column *x, const ls_colum
                             ls_h5_writer **out, ls_failure *f)
 {
     const char *base;
-    head h;
+    bool has_y = !y->name || *y->name;
     *out = NULL;
     ls_h5_writer *w = ls_memory_new(sizeof *w);
     if (!w) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to write a dataset");
     w->file.fd = w->wait.fd = w->wait_in = -1;
-    bool has_y = !y->name || *y->name;
     if (set_path(w, path, &base, f) || set_column(&w->x, x, "/x", f) ||
-        (has_y && set_column(&w->y, y, "/y", f)) || make_head(w, 1, &h, f) ||
+        (has_y && set_column(&w->y, y, "/y", f)) || try_frame(w, f) ||
         ls_output_open(&w->file, w->dir, base, "dataset", f)) {
         ls_h5_writer_drop(w);
         return f->status;
     }
-    w->x_at = h.x_at;
     *out = w;
     return LS_OK;
 }
@@ -185,6 +214,8 @@ void ls_h5_writer_drop(ls_h5_writer *w)
     ls_input_close(w->wait_in);
     ls_memory_free(w->x.buffer);
     ls_memory_free(w->y.buffer);
+    ls_memory_free(w->x.digest);
+    ls_memory_free(w->y.digest);
     ls_memory_free(w);
 }
 
@@ -203,27 +234,66 @@ static ls_status open_wait(ls_h5_writer *w, ls_failure *f)
     return f->status;
 }
 
+/* Writes what is in the buffer. */
 static ls_status flush(ls_h5_writer *w, column *c, ls_failure *f)
 {
+    if (c->waiting == 0) return LS_OK;
     if (c == &w->y && w->wait.fd < 0 && open_wait(w, f)) return f->status;
     ls_output *to = c == &w->x ? &w->file : &w->wait;
-    int64_t at = c->written + (c == &w->x ? w->x_at : 0);
-    if (ls_output_write(to, at, c->buffer, c->used, f)) return f->status;
-    c->written += (int64_t)c->used;
+    int64_t at = (c->chunks - c->waiting) * chunk_bytes(c) + (c == &w->x ? LS_FRAME_HEAD : 0);
+    size_t bytes = (size_t)(c->waiting * chunk_bytes(c));
+    c->waiting = 0;
+    return ls_output_write(to, at, c->buffer, bytes, f);
+}
+
+/* The chunk that is being filled, in the buffer. */
+static uint8_t *chunk_of(const column *c)
+{
+    return c->buffer + c->waiting * chunk_bytes(c);
+}
+
+static bool make_digest_room(column *c)
+{
+    if (c->chunks < c->digest_room) return true;
+    int64_t room = c->digest_room ? 2 * c->digest_room : 64;
+    uint64_t *more = ls_memory_new((size_t)room * sizeof *more);
+    if (!more) return false;
+    if (c->chunks) memcpy(more, c->digest, (size_t)c->chunks * sizeof *more);
+    ls_memory_free(c->digest);
+    c->digest = more;
+    c->digest_room = room;
+    return true;
+}
+
+/* The chunk that is being filled is complete; where it is the last one, zeros fill it up. */
+static ls_status end_chunk(ls_h5_writer *w, column *c, ls_failure *f)
+{
+    if (c->used == 0) return LS_OK;
+    size_t all = (size_t)(c->chunk_rows * c->row_bytes);
+    uint8_t *chunk = chunk_of(c);
+    if (!make_digest_room(c))
+        return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to write a dataset",
+                              ls_show(w->path).text);
+    c->digest[c->chunks] = ls_digest64(0, chunk, c->used);
+    memset(chunk + c->used, 0, all - c->used);
+    uint32_t sum = ls_fletcher32(chunk, all);
+    for (int i = 0; i < SUM_BYTES; i++) chunk[all + (size_t)i] = (uint8_t)(sum >> 8 * i);
+    c->chunks++;
     c->used = 0;
-    return LS_OK;
+    return ++c->waiting == c->room ? flush(w, c, f) : LS_OK;
 }
 
 static ls_status add(ls_h5_writer *w, column *c, const void *data, int64_t bytes, ls_failure *f)
 {
+    size_t all = (size_t)(c->chunk_rows * c->row_bytes);
     for (const char *from = data; bytes > 0;) {
-        size_t part = BUFFER_BYTES - c->used;
+        size_t part = all - c->used;
         if ((int64_t)part > bytes) part = (size_t)bytes;
-        memcpy(c->buffer + c->used, from, part);
+        memcpy(chunk_of(c) + c->used, from, part);
         c->used += part;
         from += part;
         bytes -= (int64_t)part;
-        if (c->used == BUFFER_BYTES && flush(w, c, f)) return f->status;
+        if (c->used == all && end_chunk(w, c, f)) return f->status;
     }
     return LS_OK;
 }
@@ -257,16 +327,22 @@ ls_status ls_h5_writer_add(ls_h5_writer *w, int64_t rows, const void *x, const v
 /* ---- closing --------------------------------------------------------------------------------- */
 
 /* All values of y, from where they wait to where they belong. */
-static ls_status move_y(ls_h5_writer *w, int64_t y_at, ls_failure *f)
+static ls_status move_y(ls_h5_writer *w, ls_failure *f)
 {
-    column *c = &w->y;
-    for (int64_t at = 0; at < c->written; at += (int64_t)BUFFER_BYTES) {
-        /* x is written: its buffer is free. Only whole buffers were flushed. */
-        if (ls_input_read(w->wait_in, w->path, at, w->x.buffer, BUFFER_BYTES, f) ||
-            ls_output_write(&w->file, y_at + at, w->x.buffer, BUFFER_BYTES, f))
-            return f->status;
+    int64_t to = LS_FRAME_HEAD + w->x.chunks * chunk_bytes(&w->x);
+    int64_t left = w->y.chunks * chunk_bytes(&w->y);
+    size_t most = (size_t)(left < BUFFER_BYTES ? left : BUFFER_BYTES);
+    uint8_t *buffer = ls_memory_new(most);
+    if (!buffer)
+        return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to write a dataset",
+                              ls_show(w->path).text);
+    for (int64_t at = 0; left > 0 && !f->status; at += (int64_t)most, left -= (int64_t)most) {
+        if ((int64_t)most > left) most = (size_t)left;
+        if (!ls_input_read(w->wait_in, w->path, at, buffer, most, f))
+            ls_output_write(&w->file, to + at, buffer, most, f);
     }
-    return ls_output_write(&w->file, y_at + c->written, c->buffer, c->used, f);
+    ls_memory_free(buffer);
+    return f->status;
 }
 
 /* Gives the file its name, unless another has it. */
@@ -286,19 +362,28 @@ static ls_status give_name(ls_h5_writer *w, ls_failure *f)
                           is_there_already(w->path) ? "it is there already" : strerror(errno));
 }
 
+/* A chunk has no more rows than there are. */
+static void fit_chunk(column *c, int64_t rows)
+{
+    if (c->chunks == 0 && rows < c->chunk_rows) c->chunk_rows = rows;
+}
+
 static ls_status finish(ls_h5_writer *w, ls_failure *f)
 {
-    head h;
+    ls_h5_frame fr;
     if (w->failure.status) return ls_failure_set(f, w->failure.status, "%s", w->failure.text);
     if (w->rows == 0)
         return ls_failure_set(f, LS_ERR_ARG, "%s: no row was written", ls_show(w->path).text);
-    if (make_head(w, w->rows, &h, f)) return f->status;
-    if (h.x_at != w->x_at)
-        return ls_failure_set(f, LS_ERR_USE, "%s: this HDF5 lays files out in an unknown way",
-                              ls_show(w->path).text);
-    if (flush(w, &w->x, f) || (w->y.buffer && move_y(w, h.y_at, f)) ||
-        ls_output_write(&w->file, 0, h.bytes, sizeof h.bytes, f) || ls_output_close(&w->file, f))
+    fit_chunk(&w->x, w->rows);
+    fit_chunk(&w->y, w->rows);
+    if (end_chunk(w, &w->x, f) || end_chunk(w, &w->y, f) || flush(w, &w->x, f) ||
+        flush(w, &w->y, f))
         return f->status;
+    if (!make_frame(w, &fr, f) && !move_y(w, f) &&
+        !ls_output_write(&w->file, fr.tail_at, fr.tail, fr.tail_bytes, f))
+        ls_output_write(&w->file, 0, fr.head, LS_FRAME_HEAD, f);
+    free_frame(&fr);
+    if (f->status || ls_output_close(&w->file, f)) return f->status;
     return give_name(w, f);
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const double bar_every_s = 0.1;
@@ -52,15 +53,31 @@ static ls_status make_directory(ls_ctx *ctx, const char *path)
     return ls_folder_make(dir, &f) ? ls_fail_with(ctx, &f) : LS_OK;
 }
 
+FILE *ls_text_open(const char *path, int flags, const char *mode)
+{
+    int fd = open(path, flags | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+    FILE *file = fd >= 0 ? fdopen(fd, mode) : NULL;
+    if (fd >= 0 && !file) (void)close(fd);
+    return file;
+}
+
+/* Only a regular file has an end that can be cut off. */
+static bool cut_off(FILE *log, int64_t done)
+{
+    struct stat st;
+    if (!done || (fstat(fileno(log), &st) == 0 && !S_ISREG(st.st_mode))) return true;
+    return !ftruncate(fileno(log), sound_length(log, done));
+}
+
 ls_status ls_report_open(ls_ctx *ctx, const ls_run *run)
 {
     if (!ctx->is_root || !run->log_file || ctx->failure.status) return ctx->failure.status;
     if (make_directory(ctx, run->log_file)) return ctx->failure.status;
     int64_t done = ls_steps_done(run);
-    FILE *log = fopen(run->log_file, done ? "r+" : "w");
-    if (!log && done && errno == ENOENT) log = fopen(run->log_file, "w");
+    FILE *log = done ? ls_text_open(run->log_file, O_RDWR, "r+")
+                     : ls_text_open(run->log_file, O_WRONLY | O_TRUNC, "w");
     if (!log) return log_failed(ctx, run->log_file, LS_ERR_OUTPUT);
-    bool cut = !done || !ftruncate(fileno(log), sound_length(log, done));
+    bool cut = cut_off(log, done);
     if (fclose(log) || !cut) return log_failed(ctx, run->log_file, LS_ERR_IO);
     return LS_OK;
 }
@@ -92,7 +109,7 @@ static ls_status write_log(ls_ctx *ctx, const ls_report *r, const ls_history *h,
             append_number(line, sizeof line, "validation_accuracy", h->validation_accuracy);
     }
     if (ls_fault(LS_FAULT_log)) return errno = EIO, log_failed(ctx, run->log_file, LS_ERR_IO);
-    FILE *log = fopen(run->log_file, "a");
+    FILE *log = ls_text_open(run->log_file, O_WRONLY | O_APPEND, "a");
     if (!log) return log_failed(ctx, run->log_file, LS_ERR_OUTPUT);
     bool fine = fprintf(log, "%s}\n", line) > 0;
     if (fclose(log) || !fine) return log_failed(ctx, run->log_file, LS_ERR_IO);

@@ -136,6 +136,10 @@ static ls_image *open_newest(const char *dir, const char *name, ls_failure *f)
         ls_failure why = { 0 };
         if (!ls_checkpoint_read(path[i], &m, &step, digest, &why)) break;
         m = NULL;
+        if (why.status == LS_ERR_MEMORY) { /* that says nothing about the file */
+            newest = why;
+            break;
+        }
         if (!newest.status) newest = why;
         fprintf(stderr, "lockstep: %s%s\n", why.text,
                 i + 1 < count ? "; using the one before it" : "");

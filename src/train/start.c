@@ -73,8 +73,8 @@ static ls_ctx *start(const void *mpi_comm, const ls_opts *o)
     if (!ctx) return NULL;
     set_options(ctx, o);
     ctx->kernel = ls_kernel_for(LS_FLOAT32, NULL);
+    ctx->links = &ls_comm_links; /* of a context that could not start as well: calls end at them */
     if (ls_comm_start(ctx, mpi_comm)) return ctx;
-    ctx->links = &ls_comm_links;
     ctx->tape = ls_tape_new(ctx);
     ls_enter(ctx, "ls_start");
     use_options(ctx);
@@ -95,8 +95,7 @@ int ls_finish(ls_ctx *ctx)
 {
     if (!ctx) return ls_exit_code(LS_ERR_MEMORY);
     ls_enter(ctx, "ls_finish");
-    ls_status status = ctx->links ? ls_agree(ctx) : ctx->failure.status;
-    if (!ctx->links && status) fprintf(stderr, "lockstep: %s\n", ctx->failure.text);
+    ls_status status = ls_agree(ctx);
     for (ls_scope *s = ctx->scopes; s; s = s->outer) s->ctx = NULL;
     ls_end_owned(ctx);
     if (ctx->comm) ls_comm_finish(ctx);

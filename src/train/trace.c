@@ -9,6 +9,7 @@
  */
 #include "train/train.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,7 +82,8 @@ ls_status ls_trace_end(ls_trace *t, const ls_run *run)
     output o = { 0 };
     if (!t) return LS_OK;
     ls_ctx *ctx = t->ctx;
-    if (ctx->is_root && !ctx->failure.status && !(o.file = fopen(run->trace_file, "w")))
+    if (ctx->is_root && !ctx->failure.status &&
+        !(o.file = ls_text_open(run->trace_file, O_WRONLY | O_TRUNC, "w")))
         ls_fail(ctx, LS_ERR_OUTPUT, "%s: %s", run->trace_file, strerror(errno));
     if (o.file) fprintf(o.file, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n");
     ls_status status = ctx->links->collect(ctx, t->span, (size_t)t->count * sizeof *t->span,

@@ -99,5 +99,8 @@ typedef struct ls_report {
 void      ls_report_begin(ls_report *r, const ls_run *run);
 void      ls_report_step(ls_ctx *ctx, ls_report *r, double cost, int64_t rows);
 ls_status ls_report_epoch(ls_ctx *ctx, ls_report *r, const ls_history *h);
+/* A file for text, made where it is not there; flags and mode as of open() and fopen(). Does not wait where it is
+ * a FIFO that nobody reads. */
+FILE *ls_text_open(const char *path, int flags, const char *mode);
 /* Cuts the log back to the steps done; starts it anew for a run that has done none. */
 ls_status ls_report_open(ls_ctx *ctx, const ls_run *run);

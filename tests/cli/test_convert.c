@@ -388,7 +388,7 @@ Test(target, what_is_there_stays_unless_forced)
     cr_expect_eq(files_here(), 3);
     cr_assert(!mkdir("d.h5", 0777));
     expect_end(lockstep("convert", "a.csv", "d.h5", "--force"), 73, "",
-               "lockstep: d.h5: Is a directory\n");
+               "lockstep: d.h5 is there already, and no file that could be replaced\n");
     cr_expect_eq(files_here(), 4, "what could not be put in place is left");
 }
 

@@ -32,6 +32,7 @@ LIBRARIES = {
     'mpi.h': {'comm'},
     'lockstep/mpi.h': {'comm', 'train'},
     'hdf5.h': {'store'},
+    'H5FDdevelop.h': {'store'},
     'cblas.h': {'kernel'},
     'immintrin.h': {'base', 'kernel'},
     'cpuid.h': {'base', 'kernel'},

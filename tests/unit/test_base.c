@@ -45,6 +45,31 @@ Test(hash, published_vectors)
     cr_expect_eq(ls_crc32(0, "", 0), 0);
 }
 
+/* Word by word, as Fletcher has it, with sums that never overflow. */
+static uint32_t plain_fletcher32(const uint8_t *p, size_t bytes)
+{
+    uint32_t sum = 0, sums = 0;
+    for (size_t i = 0; i < bytes; i += 2) {
+        sum += (uint32_t)p[i] << 8 | (i + 1 < bytes ? p[i + 1] : 0);
+        sum = (sum & 0xffff) + (sum >> 16);
+        sums += sum;
+        sums = (sums & 0xffff) + (sums >> 16);
+    }
+    return sums << 16 | sum;
+}
+
+Test(hash, fletcher32)
+{
+    uint8_t *p = pattern(70000);
+    for (size_t n = 0; n < 2000; n++)
+        cr_assert_eq(ls_fletcher32(p + n % 3, n), plain_fletcher32(p + n % 3, n), "%zu", n);
+    for (int fill = 0; fill < 256; fill += 51) {
+        cr_expect_eq(ls_fletcher32(p, 70000), plain_fletcher32(p, 70000));
+        memset(p + fill, fill, 70000 - (size_t)fill);
+    }
+    ls_memory_free(p);
+}
+
 /* All lengths around the padding's edges, in one digest of digests (Python's hashlib gave it). */
 Test(hash, every_length)
 {

@@ -1,5 +1,5 @@
 /* test_checkpoint.c -- what store writes: images and checkpoints (contents, equal bytes, damage at
- * every byte, pruning), new dataset files, and writes that fail. Every test has a directory of its
+ * every byte, pruning), and writes that fail. Every test has a directory of its
  * own. */
 #include "store_files.h"
 #include <fcntl.h>
@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 
 TestSuite(image, .init = enter, .fini = leave, .timeout = 120);
-TestSuite(writer, .init = enter, .fini = leave, .timeout = 120);
 TestSuite(checkpoint, .init = enter, .fini = leave, .timeout = 120);
 
 /* ---- images ---------------------------------------------------------------------------------- */
@@ -467,134 +466,4 @@ Test(checkpoint, full_disk)
     cr_expect(eq(int, files_in("small/c"), 0));
     save("small/c", "n", 2, 1);
     umount("small");
-}
-
-/* ---- new dataset files ----------------------------------------------------------------------- */
-
-static void check_writer(ls_column x, ls_column y, int64_t rows, int64_t step)
-{
-    static const int64_t width[] = { 4, 8, 1, 8 };
-    int64_t size[2] = { width[x.type], width[y.type] };
-    for (int i = 0; i < x.row.ndim; i++) size[0] *= x.row.dim[i];
-    for (int i = 0; i < y.row.ndim; i++) size[1] *= y.row.dim[i];
-    char *data[2], *back[2];
-    for (int i = 0; i < 2; i++) {
-        data[i] = malloc((size_t)(rows * size[i]));
-        back[i] = malloc((size_t)(rows * size[i]));
-        for (int64_t k = 0; k < rows * size[i]; k++) data[i][k] = (char)(next_random() >> 20);
-    }
-    ls_failure f = { 0 };
-    ls_h5_writer *w;
-    cr_assert(eq(int, ls_h5_writer_open("new.h5", &x, &y, &w, &f), LS_OK), "%s", f.text);
-    for (int64_t i = 0; i < rows; i += step)
-        cr_assert(eq(int,
-                     ls_h5_writer_add(w, rows - i < step ? rows - i : step, data[0] + i * size[0],
-                                      data[1] + i * size[1], &f),
-                     LS_OK),
-                  "%s", f.text);
-    cr_assert(access("new.h5", F_OK) != 0);
-    cr_assert(eq(int, files_in("."), 1));
-    cr_assert(eq(int, ls_h5_writer_close(w, &f), LS_OK), "%s", f.text);
-    cr_assert(eq(int, files_in("."), 1));
-    hid_t file = H5Fopen("new.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
-    cr_assert(file >= 0);
-    for (int i = 0; i < 2; i++) {
-        const char *name = (i ? y : x).name ? (i ? y : x).name : i ? "/y" : "/x";
-        hid_t set = H5Dopen2(file, name, H5P_DEFAULT), type = H5Dget_type(set);
-        cr_assert(H5Dget_storage_size(set) == (hsize_t)(rows * size[i]));
-        cr_assert(H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, back[i]) >= 0);
-        cr_assert(memcmp(data[i], back[i], (size_t)(rows * size[i])) == 0);
-        H5Tclose(type), H5Dclose(set);
-        ls_table *t;
-        cr_assert(eq(int, ls_table_open("new.h5", name, &t, &f), LS_OK), "%s", f.text);
-        cr_assert(ls_table_about(t)->rows == rows && ls_table_about(t)->chunk_rows == 0);
-        ls_table_close(t);
-        free(data[i]), free(back[i]);
-    }
-    H5Fclose(file);
-    cr_assert(unlink("new.h5") == 0);
-    all_is_closed();
-}
-
-Test(writer, any_shape_any_length)
-{
-    ls_shape none = { 0 };
-    for (ls_store_type type = LS_STORE_F32; type <= LS_STORE_I64; type++) {
-        check_writer((ls_column){ NULL, type, none }, (ls_column){ NULL, LS_STORE_U8, none }, 1, 1);
-        check_writer((ls_column){ NULL, type, LS_SHAPE(3) },
-                     (ls_column){ NULL, LS_STORE_I64, none }, 7, 2);
-        check_writer((ls_column){ "x", LS_STORE_U8, LS_SHAPE(28, 28) },
-                     (ls_column){ "/train/labels", type, LS_SHAPE(2) }, 5000, 128);
-        check_writer((ls_column){ "/a/b/x", LS_STORE_U8, LS_SHAPE(1) },
-                     (ls_column){ "/a/b/y", type, LS_SHAPE(5, 1) }, 100000, 33333);
-    }
-    check_writer((ls_column){ NULL, LS_STORE_F64, LS_SHAPE(700000) },
-                 (ls_column){ NULL, LS_STORE_F32, LS_SHAPE(700000) }, 3, 1);
-}
-
-Test(writer, refusals)
-{
-    ls_column x = { NULL, LS_STORE_F32, LS_SHAPE(3) }, y = { NULL, LS_STORE_I64, { 0 } };
-    ls_column same = { "/x", LS_STORE_I64, { 0 } }, empty = { "y", LS_STORE_I64, LS_SHAPE(0) };
-    float row[3] = { 0 };
-    int64_t label = 0;
-    ls_failure f = { 0 };
-    ls_h5_writer *w;
-    write_file("there.h5", "x", 1);
-    REFUSED(LS_ERR_OUTPUT, "there.h5 is there already",
-            ls_h5_writer_open("there.h5", &x, &y, &w, &no));
-    REFUSED(LS_ERR_OUTPUT, "none: a dataset cannot be made here: No such file",
-            ls_h5_writer_open("none/new.h5", &x, &y, &w, &no));
-    REFUSED(LS_ERR_OUTPUT, "cannot be the name of a file", ls_h5_writer_open("", &x, &y, &w, &no));
-    REFUSED(LS_ERR_ARG, "/x cannot be made", ls_h5_writer_open("new.h5", &x, &same, &w, &no));
-    REFUSED(LS_ERR_ARG, "rows of shape [0] cannot be stored",
-            ls_h5_writer_open("new.h5", &x, &empty, &w, &no));
-    cr_assert(eq(int, ls_h5_writer_open("new.h5", &x, &y, &w, &f), LS_OK));
-    REFUSED(LS_ERR_ARG, "no row was written", ls_h5_writer_close(w, &no));
-    /* A file that appears meanwhile stays as it is. */
-    cr_assert(eq(int, ls_h5_writer_open("new.h5", &x, &y, &w, &f), LS_OK));
-    cr_assert(eq(int, ls_h5_writer_add(w, 1, row, &label, &f), LS_OK));
-    write_file("new.h5", "mine", 4);
-    REFUSED(LS_ERR_OUTPUT, "new.h5 cannot be made: it is there already",
-            ls_h5_writer_close(w, &no));
-    uint8_t *bytes;
-    cr_assert(read_file("new.h5", &bytes) == 4 && memcmp(bytes, "mine", 4) == 0);
-    free(bytes);
-    cr_assert(eq(int, ls_h5_writer_open("dropped.h5", &x, &y, &w, &f), LS_OK));
-    ls_h5_writer_drop(w);
-    ls_h5_writer_drop(NULL);
-    cr_expect(eq(int, files_in("."), 2));
-    all_is_closed();
-}
-
-static void fill_the_disk(const char *path, const char *why)
-{
-    ls_column x = { NULL, LS_STORE_U8, LS_SHAPE(1000) }, y = { NULL, LS_STORE_U8, LS_SHAPE(1000) };
-    char row[1000] = { 0 };
-    ls_failure f = { 0 };
-    ls_h5_writer *w;
-    cr_assert(eq(int, ls_h5_writer_open(path, &x, &y, &w, &f), LS_OK), "%s", f.text);
-    for (int i = 0; i < 5000 && !f.status; i++) ls_h5_writer_add(w, 1, row, row, &f);
-    cr_expect(has(&f, LS_ERR_IO, why));
-    REFUSED(LS_ERR_IO, why, ls_h5_writer_add(w, 1, row, row, &no));
-    REFUSED(LS_ERR_IO, why, ls_h5_writer_close(w, &no));
-}
-
-Test(writer, failures_leave_nothing)
-{
-    cr_assert(mkdir("d", 0700) == 0);
-    struct rlimit limit = { 1500000, RLIM_INFINITY };
-    cr_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-    fill_the_disk("d/new.h5", "d: dataset needs 2.1 MB, more than a file may have");
-    cr_expect(eq(int, files_in("d"), 0));
-    all_is_closed();
-}
-
-Test(writer, full_disk)
-{
-    if (!make_small_disk()) cr_skip_test("only root can make a small disk");
-    fill_the_disk("small/new.h5", "small: disk full: dataset needs 1.1 MB, ");
-    cr_expect(eq(int, files_in("small"), 0));
-    umount("small");
-    all_is_closed();
 }

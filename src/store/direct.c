@@ -1,0 +1,193 @@
+/* direct.c -- rows of values that lie in order in the file, read past HDF5.
+ *
+ * Their place is asked for once; then rows are pread() from it, those that lie close together in one
+ * call. Values that are small enough are kept as they are stored: contiguous ones from when the calls for
+ * single rows have cost about as much as reading everything, others chunk by chunk. Rows of what is kept
+ * are gathered in memory.
+ *
+ * In order are contiguous values, and chunks of whole rows, perhaps with checksums, of which each lies
+ * where the one before ends. That they do is an assumption about the file until it has been seen:
+ * before the first row of a chunk is read, HDF5 is asked for that chunk, and it must be sound and the same
+ * bytes as those at the place where it was looked for. Where it is not, nothing is read past HDF5 any
+ * more, and it is HDF5 that says what is wrong.
+ *
+ * Called by table.c, under its turn. */
+#include "store/table.h"
+#include <string.h>
+
+#define GAP_BYTES  2048 /* between rows: reading them costs no more than another call */
+#define MOST_CHUNK ((int64_t)16 * 1024 * 1024)
+enum { SUM_BYTES = 4 };
+
+void ls_direct_open(ls_table *t)
+{
+    const ls_table_info *about = &t->layout.about;
+    ls_direct *d = &t->direct;
+    if (t->layout.offset < 0) return;
+    *d = (ls_direct){ true, about->rows ? about->rows : 1, t->layout.stride, .calls = 0 };
+    if (!d->stride) return;
+    d->piece_rows = about->chunk_rows;
+    d->is_open = d->stride <= MOST_CHUNK;
+    if (!d->is_open) return;
+    d->checked = ls_memory_new((size_t)((about->rows - 1) / d->piece_rows + 1));
+    d->found = ls_memory_new((size_t)d->stride);
+    d->stored = ls_memory_new((size_t)d->stride);
+    if (!d->checked || !d->found || !d->stored) ls_direct_close(t); /* HDF5 needs less */
+}
+
+void ls_direct_close(ls_table *t)
+{
+    ls_direct *d = &t->direct;
+    ls_memory_free(d->checked);
+    ls_memory_free(d->found);
+    ls_memory_free(d->stored);
+    *d = (ls_direct){ .is_open = false };
+}
+
+/* ---- chunks ---------------------------------------------------------------------------------- */
+
+static int64_t place_of(const ls_table *t, int64_t row)
+{
+    const ls_direct *d = &t->direct;
+    return t->layout.offset + row / d->piece_rows * d->stride +
+           row % d->piece_rows * (int64_t)t->layout.about.row_bytes;
+}
+
+/* Whether HDF5 finds the chunk of this row there too: the same bytes, through no other filters. */
+static bool is_stored_there(const ls_table *t, int64_t row)
+{
+    const ls_direct *d = &t->direct;
+    hsize_t first[LS_MAX_NDIM + 1] = { (hsize_t)(row / d->piece_rows * d->piece_rows) }, bytes = 0;
+    uint32_t left_out = 0;
+    ls_h5_turn turn = ls_h5_begin();
+    bool is_read = H5Dget_chunk_storage_size(t->set, first, &bytes) >= 0 &&
+                   bytes == (hsize_t)d->stride &&
+                   H5Dread_chunk(t->set, H5P_DEFAULT, first, &left_out, d->stored) >= 0;
+    ls_h5_end(turn);
+    return is_read && !left_out && memcmp(d->stored, d->found, (size_t)d->stride) == 0;
+}
+
+static bool is_sound(const ls_direct *d, size_t bytes)
+{
+    uint32_t sum = 0;
+    if (bytes == (size_t)d->stride) return true; /* without a checksum */
+    for (int i = 0; i < SUM_BYTES; i++) sum |= (uint32_t)d->found[bytes + (size_t)i] << 8 * i;
+    return sum == ls_fletcher32(d->found, bytes);
+}
+
+/* Whether the row's chunk is where it is looked for. */
+static bool check(ls_table *t, int64_t row, ls_failure *f)
+{
+    ls_direct *d = &t->direct;
+    size_t bytes = (size_t)t->layout.about.chunk_bytes;
+    int64_t number = row / d->piece_rows, at = t->layout.offset + number * d->stride;
+    if (!d->stride || d->checked[number]) return true;
+    if (at > t->layout.file_bytes - d->stride) return false;
+    if (ls_input_read(t->fd, t->path, at, d->found, (size_t)d->stride, f)) return true;
+    if (!is_sound(d, bytes) || !is_stored_there(t, row)) return false;
+    int64_t first = number * d->piece_rows, rows = t->layout.about.rows - first;
+    if (ls_digests_check(t, first, d->found, f)) return true;
+    if (rows > d->piece_rows) rows = d->piece_rows;
+    size_t row_bytes = t->layout.about.row_bytes;
+    if (t->held) memcpy(t->held + (size_t)first * row_bytes, d->found, (size_t)rows * row_bytes);
+    d->checked[number] = 1;
+    return true;
+}
+
+/* ---- values that are kept -------------------------------------------------------------------- */
+
+/* Where the room is not there or reading fails, rows are read one by one, and the one that cannot be read is
+ * named. */
+void ls_direct_hold(ls_table *t)
+{
+    ls_direct *d = &t->direct;
+    ls_failure none = { 0 };
+    size_t bytes = (size_t)t->layout.about.rows * t->layout.about.row_bytes;
+    if (bytes > t->held_limit || (!d->stride && d->calls < (int64_t)(bytes / GAP_BYTES))) return;
+    t->held = ls_memory_new(bytes);
+    if (d->stride) memset(d->checked, 0, (size_t)((t->layout.about.rows - 1) / d->piece_rows + 1));
+    if (t->held &&
+        (d->stride || !ls_input_read(t->fd, t->path, t->layout.offset, t->held, bytes, &none)))
+        return;
+    ls_memory_free(t->held);
+    t->held = NULL;
+    t->held_limit = 0;
+}
+
+bool ls_direct_read_held(const ls_request *q, int64_t count, const int64_t *rows)
+{
+    enum { AHEAD = 8, LINE = 64, LINES = 8 };
+    ls_table *t = q->t;
+    size_t row_bytes = t->layout.about.row_bytes;
+    for (int64_t i = 0; i < count && !q->f->status; i++) {
+        const uint8_t *row = t->held + (size_t)rows[i] * row_bytes;
+        if (i + AHEAD < count) { /* rows drawn at random: no processor foresees them */
+            const uint8_t *later = t->held + (size_t)rows[i + AHEAD] * row_bytes;
+            for (size_t k = 0; k < row_bytes && k < LINES * LINE; k += LINE)
+                __builtin_prefetch(later + k);
+        }
+        if (t->direct.stride && !check(t, rows[i], q->f)) return false;
+        if (q->f->status) break;
+        if (q->as_is) memcpy(q->out + (size_t)i * row_bytes, row, row_bytes);
+        else ls_table_put(q, &(ls_wanted){ rows[i], i }, 0, t->row_numbers, row);
+    }
+    return true;
+}
+
+/* ---- values in the file ---------------------------------------------------------------------- */
+
+/* One row that is larger than the scratch. */
+static ls_status read_large_row(const ls_request *q, const ls_wanted *w)
+{
+    const ls_table *t = q->t;
+    int64_t width = t->layout.stored.width, most = (int64_t)LS_SCRATCH_BYTES / width;
+    int64_t row_at = place_of(t, w->row);
+    for (int64_t i = 0; i < t->row_numbers; i += most) {
+        int64_t n = t->row_numbers - i < most ? t->row_numbers - i : most;
+        if (ls_input_read(t->fd, t->path, row_at + i * width, t->scratch, (size_t)(n * width),
+                          q->f) ||
+            ls_table_put(q, w, i, n, t->scratch))
+            return q->f->status;
+    }
+    return LS_OK;
+}
+
+/* How many of the rows from w on, all of one piece, are read in one call, and whether they follow each
+ * other here and there, so that they are one. */
+static int64_t span_of(const ls_table *t, const ls_wanted *w, int64_t count, bool *is_run)
+{
+    int64_t row_bytes = (int64_t)t->layout.about.row_bytes, piece_rows = t->direct.piece_rows;
+    int64_t most = (int64_t)LS_SCRATCH_BYTES / row_bytes, step = 1 + GAP_BYTES / row_bytes, n = 1;
+    int64_t end = (w->row / piece_rows + 1) * piece_rows;
+    if (w->row + most < end) end = w->row + most;
+    *is_run = true;
+    for (; n < count && w[n].row - w[n - 1].row <= step && w[n].row < end; n++)
+        *is_run = *is_run && w[n].row == w[n - 1].row + 1 && w[n].place == w[n - 1].place + 1;
+    return n;
+}
+
+bool ls_direct_read(const ls_request *q, int64_t count)
+{
+    ls_table *t = q->t;
+    size_t row_bytes = t->layout.about.row_bytes;
+    bool is_run;
+    for (int64_t i = 0, n; i < count && !q->f->status; i += n) {
+        const ls_wanted *w = t->order + i;
+        if (!check(t, w->row, q->f)) return false;
+        if (q->f->status) break;
+        n = span_of(t, w, count - i, &is_run);
+        t->direct.calls++;
+        int64_t at = place_of(t, w->row), rows = w[n - 1].row - w->row + 1;
+        if (q->as_is && is_run) {
+            ls_input_read(t->fd, t->path, at, q->out + (size_t)w->place * row_bytes,
+                          (size_t)rows * row_bytes, q->f);
+        } else if (row_bytes > LS_SCRATCH_BYTES) {
+            read_large_row(q, w);
+        } else if (!ls_input_read(t->fd, t->path, at, t->scratch, (size_t)rows * row_bytes, q->f)) {
+            for (int64_t k = 0; k < n && !q->f->status; k++)
+                ls_table_put(q, w + k, 0, t->row_numbers,
+                             t->scratch + (size_t)(w[k].row - w->row) * row_bytes);
+        }
+    }
+    return true;
+}
