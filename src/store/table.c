@@ -416,6 +416,7 @@ static void look(void *of, ls_failure *f)
     if (ls_fault_fail(LS_FAULT_data_open, f)) return;
     if (open_here(s->path, s->name, &t, f)) return;
     try_reading(t);
+    ls_table_close(t); /* that too is tried here first */
 }
 
 /* HDF5 trusts what it reads and can be made to crash, so a child is shown the file first, and this
