@@ -1,18 +1,12 @@
 /* test_changes.c -- values that change or end too early: what backward needs, written in place or freed
  * before it, and tensors that are used after they were freed.
  */
+#include "fails.h"
 #include "grad/grad.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdio.h>
 #include <string.h>
-
-#define FAILS(ctx, status, fragment)                                                               \
-    do {                                                                                           \
-        cr_assert(eq(int, ls_error(ctx), status), "%s", ls_error_text(ctx));                       \
-        cr_assert(strstr(ls_error_text(ctx), fragment) != NULL, "%s", ls_error_text(ctx));         \
-        ls_finish(ctx);                                                                            \
-    } while (0)
 
 /* ---- values that backward needs -------------------------------------------------------------- */
 typedef struct changing {
