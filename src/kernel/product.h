@@ -12,6 +12,7 @@ enum {
     STEPS = 2048,                          /* of k that a panel holds; a multiple of BLOCK */
     CHUNK = 384,                           /* rows whose sums are under way where k is longer */
     REGION_ROWS = 264, REGION_COLUMNS = 512,
+    PANEL_ROWS_AHEAD = 4, TILE_ROWS_AHEAD = 16, /* rows that packing asks memory for before it needs them */
     GROUP = 4,                             /* tiles of rows whose left factors outer packs at once */
     KEPT = 512 * 1024 / (int)sizeof(real), /* reals of subtrees that outer keeps */
 };
@@ -245,6 +246,12 @@ static void outer_edge(const tile *t, const span *s, const real *g, int64_t ldg,
             finish(load(edge + i * width + v), c + i * ldc + v, least(across - v, LANES), add);
 }
 
+/* Soon wanted: count reals at p. Packing reads short pieces of rows, which no processor foresees. */
+INLINE void ask_for(const real *p, int64_t count)
+{
+    for (int64_t i = 0; i < count; i += 64 / (int)sizeof(real)) __builtin_prefetch(p + i);
+}
+
 /* rows rows of n columns of x, by panels: packed[panel][row][WIDTH]. Rows are read from end to end. */
 static void pack_panels(int64_t rows, int64_t n, const real *x, int64_t ldx, int64_t panel, real *packed)
 {
@@ -252,6 +259,7 @@ static void pack_panels(int64_t rows, int64_t n, const real *x, int64_t ldx, int
     for (int64_t r = 0; r < rows; r++, x += ldx, packed += WIDTH) {
         real *to = packed;
         for (int64_t j = 0; j < whole; j += WIDTH, to += panel) {
+            ask_for(x + PANEL_ROWS_AHEAD * ldx + j, WIDTH);
             UNROLL
             for (int v = 0; v < WIDTH; v += LANES) store(to + v, load(x + j + v));
         }
@@ -260,14 +268,26 @@ static void pack_panels(int64_t rows, int64_t n, const real *x, int64_t ldx, int
     }
 }
 
-/* rows rows of up to GROUP tiles' columns of g: packed[tile][row][TILE_ROWS], tiles so far apart. A vec
- * reaches into the next row, which is written after it. */
+/* TILE_ROWS reals. Where a vec holds more, it reaches into the next row, which is written after it. */
+INLINE void pack_tile_row(const real *g, real *packed)
+{
+    enum { LAST = TILE_ROWS > LANES ? TILE_ROWS - LANES : 0 };
+    UNROLL
+    for (int v = 0; v < LAST; v += LANES) store(packed + v, load(g + v));
+    store(packed + LAST, load_some(g + LAST, TILE_ROWS < LANES ? TILE_ROWS : LANES));
+}
+
+/* rows rows of up to GROUP tiles' columns of g: packed[tile][row][TILE_ROWS], tiles so far apart. A tile
+ * that is not whole reaches into the next row as well. */
 static void pack_tiles(int64_t rows, int64_t columns, const real *g, int64_t ldg, int64_t apart, real *packed)
 {
-    for (int64_t r = 0; r < rows; r++, g += ldg, packed += TILE_ROWS)
-        for (int64_t i = 0, t = 0; i < columns; i += TILE_ROWS, t += apart)
-            for (int64_t v = 0; v < TILE_ROWS && i + v < columns; v += LANES)
-                store(packed + t + v, load_some(g + i + v, least(columns - i - v, LANES)));
+    const int64_t whole = columns / TILE_ROWS, rest = columns % TILE_ROWS;
+    for (int64_t r = 0; r < rows; r++, g += ldg, packed += TILE_ROWS) {
+        ask_for(g + TILE_ROWS_AHEAD * ldg, columns);
+        for (int64_t t = 0; t < whole; t++) pack_tile_row(g + t * TILE_ROWS, packed + t * apart);
+        for (int64_t v = 0; v < rest; v += LANES)
+            store(packed + whole * apart + v, load_some(g + whole * TILE_ROWS + v, least(rest - v, LANES)));
+    }
 }
 
 /* A span of a region: g, x and c begin at its row and place. Panels of x are packed once for all rows of
