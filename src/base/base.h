@@ -23,6 +23,9 @@ ls_status ls_failure_set(ls_failure *f, ls_status status, const char *form, ...)
     __attribute__((format(printf, 3, 4)));
 ls_status ls_failure_set_v(ls_failure *f, ls_status status, const char *form, va_list args);
 const char *ls_status_text(ls_status status);
+/* MEMORY, as every message on it reads: "no memory: WHAT needs N bytes". form: what. */
+ls_status ls_failure_memory(ls_failure *f, size_t bytes, const char *form, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 /* 64-byte aligned, zeroed; counted. NULL without memory (the caller reports what it was for). */
@@ -88,6 +91,7 @@ typedef enum ls_fault_point {
 } ls_fault_point;
 extern bool ls_fault_armed;
 void ls_fault_begin(int rank); /* arms what the environment says */
+void ls_fault_end(void); /* of the process: where one is armed, says what is not freed */
 bool ls_fault_hit(ls_fault_point point);
 /* Whether the place is to fail now. */
 static inline bool ls_fault(ls_fault_point point)
@@ -235,3 +239,5 @@ ls_status ls_agree(ls_ctx *ctx); /* links->agree; NULL context: LS_ERR_MEMORY */
 /* links->shared_new for what is worth it, else ls_new(). */
 void     *ls_shared_new(ls_ctx *ctx, size_t bytes, bool common, const char *what);
 ls_status ls_fail_with(ls_ctx *ctx, const ls_failure *f); /* an error by value into the context */
+ls_status ls_fail_memory(ls_ctx *ctx, size_t bytes, const char *form, ...)
+    __attribute__((format(printf, 3, 4)));

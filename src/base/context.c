@@ -39,7 +39,7 @@ void ls_end_owned(ls_ctx *ctx)
 void *ls_new(ls_ctx *ctx, size_t bytes, const char *what)
 {
     void *p = ls_memory_new(bytes);
-    if (!p) ls_fail(ctx, LS_ERR_MEMORY, "no memory: %s needs %zu bytes", what, bytes);
+    if (!p) ls_fail_memory(ctx, bytes, "%s", what);
     return p;
 }
 

@@ -50,6 +50,22 @@ ls_status ls_failure_set(ls_failure *f, ls_status status, const char *form, ...)
     return status;
 }
 
+static ls_status set_memory(ls_failure *f, size_t bytes, const char *form, va_list args)
+{
+    char what[sizeof f->text - 64];
+    vsnprintf(what, sizeof what, form, args);
+    return ls_failure_set(f, LS_ERR_MEMORY, "no memory: %s needs %zu bytes", what, bytes);
+}
+
+ls_status ls_failure_memory(ls_failure *f, size_t bytes, const char *form, ...)
+{
+    va_list args;
+    va_start(args, form);
+    ls_status status = set_memory(f, bytes, form, args);
+    va_end(args);
+    return status;
+}
+
 ls_status ls_fail_with(ls_ctx *ctx, const ls_failure *f)
 {
     if (!ctx) return LS_ERR_MEMORY;
@@ -66,6 +82,16 @@ ls_status ls_fail(ls_ctx *ctx, ls_status status, const char *form, ...)
     va_list args;
     va_start(args, form);
     ls_failure_set_v(&f, status, form, args);
+    va_end(args);
+    return ls_fail_with(ctx, &f);
+}
+
+ls_status ls_fail_memory(ls_ctx *ctx, size_t bytes, const char *form, ...)
+{
+    ls_failure f = { 0 };
+    va_list args;
+    va_start(args, form);
+    set_memory(&f, bytes, form, args);
     va_end(args);
     return ls_fail_with(ctx, &f);
 }

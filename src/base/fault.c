@@ -3,8 +3,10 @@
  * LS_FAULT=NAME[:RANK[:OCCURRENCE[:ACTION]]] in the environment arms one of them. RANK is a number or
  * * (the default), OCCURRENCE which time it is passed, from 1 (the default), "2+" the second and
  * all later ones. ACTION is fail (the default: the place behaves as if what it does had failed),
- * kill, stop (SIGKILL and SIGSTOP to this process), sleep (for an hour) or slow (a tenth of a
- * second). Unarmed, a point costs one branch that is never taken.
+ * kill, stop (SIGKILL and SIGSTOP to this process), sleep (for an hour), slow (a tenth of a
+ * second) or count (nothing goes wrong, and how often it was passed is said at the end). Unarmed, a
+ * point costs one branch that is never taken. A command with a point armed says at its end what it has
+ * not freed.
  *
  * What is armed is the only state here; it is set once, before there are other threads, and only
  * the count of occurrences changes. Called by ls_comm_start(), and from wherever a point is.
@@ -12,13 +14,14 @@
 #include "base/base.h"
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 bool ls_fault_armed;
 
-typedef enum action { FAIL, KILL, STOP, SLEEP, SLOW, ACTIONS } action;
+typedef enum action { FAIL, KILL, STOP, SLEEP, SLOW, COUNT, ACTIONS } action;
 
 static struct {
     ls_fault_point point;
@@ -51,7 +54,7 @@ static bool next_part(const char **text, char out[32])
 
 static action action_of(const char *name)
 {
-    static const char *const names[ACTIONS] = { "fail", "kill", "stop", "sleep", "slow" };
+    static const char *const names[ACTIONS] = { "fail", "kill", "stop", "sleep", "slow", "count" };
     int i = 0;
     while (i < ACTIONS && strcmp(names[i], name) != 0) i++;
     return (action)i;
@@ -90,7 +93,9 @@ bool ls_fault_hit(ls_fault_point point)
 {
     if (point != armed.point) return false;
     long long now = atomic_fetch_add(&passed, 1) + 1;
-    if (now < armed.occurrence || (now > armed.occurrence && !armed.and_later)) return false;
+    if (armed.action == COUNT || now < armed.occurrence ||
+        (now > armed.occurrence && !armed.and_later))
+        return false;
     switch (armed.action) {
     case KILL:
         raise(SIGKILL);
@@ -108,6 +113,16 @@ bool ls_fault_hit(ls_fault_point point)
         return true;
     }
     return false;
+}
+
+void ls_fault_end(void)
+{
+    if (!ls_fault_armed) return;
+    if (ls_memory_live() > 0)
+        fprintf(stderr, "lockstep: %zu allocations are not freed\n", ls_memory_live());
+    if (armed.action == COUNT)
+        fprintf(stderr, "lockstep: %s was passed %lld times\n", points[armed.point].name,
+                (long long)atomic_load(&passed));
 }
 
 bool ls_fault_fail(ls_fault_point point, ls_failure *f)

@@ -98,7 +98,7 @@ ls_status ls_build_stored(ls_ctx *ctx, const char *checkpoint, bool is_normalize
     if (!text) return ls_error(ctx);
     size_t bytes = strlen(checkpoint) + sizeof " /config";
     char *from = ls_arena_take(s->arena, bytes);
-    if (!from) return ls_fail(ctx, LS_ERR_MEMORY, "no memory for the name of a checkpoint");
+    if (!from) return ls_fail_memory(ctx, bytes, "the name of a checkpoint");
     snprintf(from, bytes, "%s /config", checkpoint);
     if (ls_settings_begin(s, &ls_config_schema, c, s->arena, &f) ||
         ls_config_stored(s, from, text, &f))

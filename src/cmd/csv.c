@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LOCALE_BYTES = 256 }; /* that a locale takes */
 enum { MOST_COLUMNS = 1 << 20, HEADER_AUTO = 0, HEADER_YES, HEADER_NO };
 
 typedef struct csv {
@@ -261,7 +262,7 @@ static ls_status read_first(csv *c, const ls_convert *o, ls_failure *f)
         return f->status ? f->status : ls_failure_set(f, LS_ERR_DATA, "%s holds no rows", c->path);
     if (!strncmp(line, "\xEF\xBB\xBF", 3)) line += 3; /* a mark that some programs write first */
     copy = strdup(line);
-    if (!copy) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", c->path);
+    if (!copy) return ls_failure_memory(f, strlen(line) + 1, "reading %s", c->path);
     if (!look(c, line, o->y, &numbers, &found, f)) goto done;
     bool has_header = o->header == HEADER_YES || (o->header == HEADER_AUTO && numbers == 0);
     if (o->header == HEADER_AUTO && numbers > 0 && numbers < c->columns)
@@ -293,11 +294,11 @@ static void end(void *self)
 ls_status ls_csv_open(ls_stream *in, const ls_convert *o, ls_source *out, ls_failure *f)
 {
     csv *c = ls_memory_new(sizeof *c);
-    if (!c) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", o->source);
+    if (!c) return ls_failure_memory(f, sizeof *c, "reading %s", o->source);
     *c = (csv){ .path = o->source, .in = in, .classes = o->classes, .is_double = o->float64 };
     *out = (ls_source){ .self = c, .rows = rows, .end = end };
     c->plain = newlocale(LC_ALL_MASK, "C", NULL);
-    if (!c->plain) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", o->source);
+    if (!c->plain) return ls_failure_memory(f, LOCALE_BYTES, "reading %s", o->source);
     if (read_first(c, o, f)) return f->status;
     ls_store_type type = c->is_double ? LS_STORE_F64 : LS_STORE_F32;
     out->x = (ls_column){ "/x", type, { 1, { c->columns - 1 } } };

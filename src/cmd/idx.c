@@ -209,7 +209,7 @@ static ls_status open_labels(pair *p, const ls_convert *o, ls_failure *f)
 ls_status ls_idx_open(ls_stream *in, const ls_convert *o, ls_source *out, ls_failure *f)
 {
     pair *p = ls_memory_new(sizeof *p);
-    if (!p) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", o->source);
+    if (!p) return ls_failure_memory(f, sizeof *p, "reading %s", o->source);
     p->x.path = o->source;
     p->x.in = in;
     *out = (ls_source){ .self = p, .rows = rows, .end = end };

@@ -60,7 +60,8 @@ static bool read_words(ls_ctx *ctx, int64_t count, const char *const *words, lau
     ls_failure f = { 0 };
     const char **own = ls_arena_take(a, (size_t)(count + 1) * sizeof *own);
     int64_t n = 0;
-    if (!own) ls_failure_set(&f, LS_ERR_MEMORY, "no memory for %lld words", (long long)count);
+    if (!own)
+        ls_failure_memory(&f, (size_t)(count + 1) * sizeof *own, "%lld words", (long long)count);
     for (; !f.status && n < count && strcmp(words[n], "--") != 0; n++)
         own[n] = !strcmp(words[n], "-n") || !strcmp(words[n], "-np") ? "--n" : words[n];
     *train = n + 1;
@@ -226,7 +227,9 @@ static void watch(state *s, int64_t words, const char *const *word, ls_arena *a)
         ls_failure f = { 0 };
         int64_t before = s->step;
         const char *const *args = make_args(s, words, word, a);
-        if (!args) ls_failure_set(&f, LS_ERR_MEMORY, "no memory to start mpirun");
+        if (!args)
+            ls_failure_memory(&f, ((size_t)words + strlen(s->o->mpirun) + 8) * sizeof *args,
+                              "starting mpirun");
         if (f.status || ls_job_start(&j, args, s->count, s->dir, &s->note, &f)) {
             ls_fail_with(s->ctx, &f);
             return;
@@ -269,7 +272,8 @@ static void run(ls_ctx *ctx, int64_t count, const char *const *words)
             s.dir = c.checkpoint.dir ? c.checkpoint.dir : dir;
             s.count = o.count;
             (void)setenv("OMPI_MCA_odls_base_sigkill_timeout", "0", 0);
-            if (!s.dir) ls_fail(ctx, LS_ERR_MEMORY, "no memory for the name of a run");
+            if (!s.dir && f.status) ls_fail_with(ctx, &f);
+            else if (!s.dir) ls_fail_memory(ctx, strlen(s.name) + 6, "the name of a run");
             else if (ls_note_take(&s.note, s.dir, &f)) ls_fail_with(ctx, &f);
             else if (look(&s)) {
                 remember_old(&s);

@@ -30,11 +30,11 @@ static const ls_command *find(const char *name)
 static void help(ls_ctx *ctx, const ls_command *c)
 {
     char *text = NULL;
-    size_t bytes;
+    size_t bytes = 0;
     FILE *out = open_memstream(&text, &bytes);
     if (out && c) ls_help_command(c, out);
     else if (out) ls_help(COMMANDS, commands, out);
-    if (!out || fclose(out)) ls_fail(ctx, LS_ERR_MEMORY, "no memory to print the help");
+    if (!out || fclose(out)) ls_fail_memory(ctx, bytes + 1, "the text of the help");
     else ls_printf(ctx, "%s", text);
     free(text);
 }
@@ -89,12 +89,17 @@ static double early_deadline(int argc, char **argv)
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], ls_train_command.name)) ls_stop_catch();
+    (void)setenv("OPENBLAS_NUM_THREADS", "1",
+                 1); /* it starts none that it will not be asked to use */
     if (getenv("PMIX_RANK"))
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a rank ends with its launcher */
     ls_ctx *ctx = ls_start(&(ls_opts){ .deadline_s = early_deadline(argc, argv) });
+    if (!ctx) fprintf(stderr, "lockstep: no memory: a context needs %zu bytes\n", sizeof *ctx);
     if (!ls_error(ctx)) run(ctx, argc - 1, (const char *const *)argv + 1);
     if (ls_is_root(ctx) && (fflush(stdout) || ferror(stdout)))
         ls_fail(ctx, LS_ERR_IO, "standard output: %s",
                 errno ? strerror(errno) : "cannot be written");
-    return ls_finish(ctx);
+    int code = ls_finish(ctx);
+    ls_fault_end();
+    return code;
 }

@@ -123,9 +123,9 @@ static ls_status set_layer(ls_settings *s, const ls_yaml *v, ls_layer *out, ls_f
 
 static bool make_room(ls_settings *s, int64_t count, ls_layers *out, ls_failure *f)
 {
-    ls_layer *at = ls_arena_take(s->arena, (size_t)count * sizeof *at);
-    if (!at)
-        return !ls_failure_set(f, LS_ERR_MEMORY, "no memory for %lld layers", (long long)count);
+    const size_t bytes = (size_t)count * sizeof(ls_layer);
+    ls_layer *at = ls_arena_take(s->arena, bytes);
+    if (!at) return !ls_failure_memory(f, bytes, "a list of %lld layers", (long long)count);
     if (out->count) memcpy(at, out->at, (size_t)out->count * sizeof *at);
     out->at = at;
     return true;

@@ -36,7 +36,7 @@ static ls_status split_name(ls_ctx *ctx, ls_arena *a, const char *text, const ch
     if (!colon || colon[1] != '/') return LS_OK;
     size_t bytes = (size_t)(colon - text);
     char *copy = ls_arena_take(a, bytes + 1);
-    if (!copy) return ls_fail(ctx, LS_ERR_MEMORY, "no memory for the name of a file");
+    if (!copy) return ls_fail_memory(ctx, bytes + 1, "the name of a file");
     memcpy(copy, text, bytes);
     copy[bytes] = 0;
     *file = copy;
@@ -62,7 +62,8 @@ static ls_dataset *dataset_of_row(ls_ctx *ctx, const ls_config *c, const char *t
     char *copy = ls_arena_take(a, length + 1);
     double *values = ls_arena_take(a, (length + 1) * sizeof *values);
     int64_t count = 0;
-    if (!copy || !values) return ls_fail(ctx, LS_ERR_MEMORY, "no memory for a row"), NULL;
+    if (!copy || !values)
+        return ls_fail_memory(ctx, (length + 1) * (1 + sizeof *values), "a row"), NULL;
     memcpy(copy, text, length + 1);
     for (char *rest = copy, *word; (word = strsep(&rest, ","));) {
         char quoted[LS_QUOTE_CHARS];

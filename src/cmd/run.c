@@ -52,7 +52,7 @@ static ls_status read_file(const char *path, ls_arena *a, const char **text, siz
     ssize_t got = 1;
     *bytes = 0;
     *text = buffer;
-    if (!buffer) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", path);
+    if (!buffer) return ls_failure_memory(f, LS_YAML_MAX_BYTES + 1, "reading %s", path);
     int file = ls_source_open(path, f);
     if (file < 0) return f->status;
     while (got > 0 && *bytes <= LS_YAML_MAX_BYTES) {
@@ -105,7 +105,7 @@ static void *pack(const ls_inputs *in, ls_arena *a, size_t *bytes, ls_failure *f
         if (!fclose(out) && !is_bad) kept = ls_text_keep(a, made, *bytes, f);
     }
     free(made);
-    if (!kept) ls_failure_set(f, LS_ERR_MEMORY, "no memory to share the configuration");
+    if (!kept) ls_failure_memory(f, *bytes + 1, "sharing the configuration");
     return kept;
 }
 
@@ -122,7 +122,7 @@ static ls_status unpack(const char *packed, ls_arena *a, ls_inputs *in, ls_failu
     memcpy(&h, packed, sizeof h);
     size_t count = (size_t)(h.words + h.variables + 1);
     const char **strings = ls_arena_take(a, count * sizeof *strings);
-    if (!strings) return ls_failure_set(f, LS_ERR_MEMORY, "no memory for %zu words", count);
+    if (!strings) return ls_failure_memory(f, count * sizeof *strings, "a list of words");
     packed += sizeof h;
     *in = (ls_inputs){ .path = take_string(&packed),
                        .count = h.words,

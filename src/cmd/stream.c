@@ -16,6 +16,7 @@
 #include <zlib.h>
 
 #define MOST_BYTES ((size_t)64 << 20) /* of a line, or a block */
+#define ZLIB_BYTES ((size_t)64 << 10) /* that zlib takes to read a file */
 
 struct ls_stream {
     const char *path; /* the caller's */
@@ -26,9 +27,9 @@ struct ls_stream {
     int64_t file_bytes; /* 0: unknown */
 };
 
-static ls_status out_of_memory(const ls_stream *in, ls_failure *f)
+static ls_status out_of_memory(const ls_stream *in, size_t bytes, ls_failure *f)
 {
-    return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", in->path);
+    return ls_failure_memory(f, bytes, "reading %s", in->path);
 }
 
 /* A FIFO that nobody writes is at its end; of one that somebody writes, reading waits. */
@@ -59,7 +60,7 @@ ls_status ls_stream_open(const char *path, ls_stream **out, ls_failure *f)
     ls_stream *in = ls_memory_new(sizeof *in);
     if (!in) {
         (void)close(file);
-        return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", path);
+        return ls_failure_memory(f, sizeof *in, "reading %s", path);
     }
     in->path = path;
     in->file_bytes = S_ISREG(about.st_mode) ? (int64_t)about.st_size : 0;
@@ -67,7 +68,7 @@ ls_status ls_stream_open(const char *path, ls_stream **out, ls_failure *f)
     if (!in->gz) {
         (void)close(file);
         ls_memory_free(in);
-        return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", path);
+        return ls_failure_memory(f, ZLIB_BYTES, "reading %s", path);
     }
     *out = in;
     return LS_OK;
@@ -84,7 +85,7 @@ static ls_status check(ls_stream *in, ls_failure *f)
     case Z_ERRNO:
         return ls_failure_set(f, LS_ERR_IO, "%s: %s", in->path, strerror(errno));
     case Z_MEM_ERROR:
-        return out_of_memory(in, f);
+        return out_of_memory(in, ZLIB_BYTES, f);
     case Z_BUF_ERROR:
         return ls_failure_set(f, LS_ERR_DATA,
                               "%s is cut off: it ends in the middle of its gzip data", in->path);
@@ -104,7 +105,7 @@ static ls_status make_room(ls_stream *in, size_t bytes, ls_failure *f)
     size_t room = in->room ? in->room : (size_t)1 << 18;
     while (room < bytes) room *= 2;
     char *grown = realloc(in->buffer, room);
-    if (!grown) return out_of_memory(in, f);
+    if (!grown) return out_of_memory(in, room, f);
     in->buffer = grown;
     in->room = room;
     return LS_OK;

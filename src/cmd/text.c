@@ -206,7 +206,7 @@ char *ls_text_keep(ls_arena *a, const char *text, size_t count, ls_failure *f)
 {
     char *copy = ls_arena_take(a, count + 1);
     if (!copy) {
-        ls_failure_set(f, LS_ERR_MEMORY, "no memory for %zu characters", count);
+        ls_failure_memory(f, count + 1, "a text");
         return NULL;
     }
     memcpy(copy, text, count);

@@ -120,11 +120,11 @@ static void name(ls_ctx *ctx, const ls_settings *s, objects *o)
     FILE *out = open_memstream(&o->numbers, &bytes);
     bool is_whole = out && ls_settings_numbers(s, out);
     if (!out || fclose(out) || !is_whole)
-        ls_failure_set(&f, LS_ERR_MEMORY, "no memory for the settings of a run");
+        ls_failure_memory(&f, bytes + 1, "the text of a run's settings");
     o->name = ls_stem(c->path, s->arena, &f);
     if (o->name && (o->dir = ls_arena_take(s->arena, strlen(o->name) + sizeof "runs/")))
         sprintf(o->dir, "runs/%s", o->name);
-    else ls_failure_set(&f, LS_ERR_MEMORY, "no memory for the name of a run");
+    else if (o->name) ls_failure_memory(&f, strlen(o->name) + sizeof "runs/", "the name of a run");
     if (f.status) ls_fail_with(ctx, &f);
 }
 

@@ -17,7 +17,8 @@ ls_status ls_settings_begin(ls_settings *s, const ls_schema *schema, void *value
     s->set_at = ls_arena_take(a, count * sizeof *s->set_at);
     s->set_by = ls_arena_take(a, count * sizeof *s->set_by);
     if (!s->set_at || !s->set_by)
-        return ls_failure_set(f, LS_ERR_MEMORY, "no memory for %zu keys", count);
+        return ls_failure_memory(f, count * (sizeof *s->set_at + sizeof *s->set_by), "%zu keys",
+                                 count);
     memset(s->set_at, 0, count * sizeof *s->set_at);
     memset(s->set_by, 0, count * sizeof *s->set_by);
     memset(values, 0, schema->bytes);
@@ -159,7 +160,7 @@ static bool set_paths(ls_settings *s, const ls_yaml *v, const char **out, ls_fai
         bytes += strlen(one->text) + 1;
     }
     char *joined = ls_arena_take(s->arena, bytes), *end = joined;
-    if (!joined) return !ls_failure_set(f, LS_ERR_MEMORY, "no memory for %zu characters", bytes);
+    if (!joined) return !ls_failure_memory(f, bytes, "a list of names");
     for (const ls_yaml *one = v->first; one; one = one->next)
         end += sprintf(end, "%s%s", one == v->first ? "" : ",", one->text);
     *out = joined;

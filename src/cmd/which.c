@@ -47,7 +47,7 @@ static void print_rows(ls_ctx *ctx, const ls_config *c, const ls_settings *s, in
     if (!l) return;
     int64_t steps = ls_loader_steps(l), epoch = (step - 1) / steps, of_epoch = (step - 1) % steps;
     int64_t *rows = ls_arena_take(s->arena, (size_t)c->data.batch_size * sizeof *rows);
-    if (!rows) ls_fail(ctx, LS_ERR_MEMORY, "no memory for the rows of a step");
+    if (!rows) ls_fail_memory(ctx, (size_t)c->data.batch_size * sizeof *rows, "the rows of a step");
     int64_t count = rows ? ls_loader_rows(l, epoch, of_epoch, rows) : 0;
     if (!ls_error(ctx))
         ls_printf(ctx, "step %lld: epoch %lld, step %lld of %lld, %lld rows\n", (long long)step,
@@ -64,7 +64,7 @@ static void run(ls_ctx *ctx, int64_t count, const char *const *words)
     int64_t step = 0;
     const char **rest = ls_arena_take(&a, (size_t)(count + 1) * sizeof *rest);
     if (rest) memcpy(rest, words, (size_t)count * sizeof *rest);
-    else ls_failure_set(&f, LS_ERR_MEMORY, "no memory for %lld words", (long long)count);
+    else ls_failure_memory(&f, (size_t)(count + 1) * sizeof *rest, "%lld words", (long long)count);
     if (f.status || take_step(&count, rest, &step, &f) ||
         ls_settings_begin(&s, &ls_config_schema, &c, &a, &f))
         ls_command_fail(ctx, &ls_which_command, &f);

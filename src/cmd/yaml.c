@@ -65,7 +65,7 @@ static void complain_of_syntax(reading *r)
 {
     const yaml_parser_t *p = &r->parser;
     if (p->error == YAML_MEMORY_ERROR) {
-        ls_failure_set(r->f, LS_ERR_MEMORY, "no memory to read %s", r->from);
+        ls_failure_memory(r->f, r->bytes, "reading %s", r->from);
     } else if (p->error == YAML_READER_ERROR) {
         ls_origin at = place_of_byte(r, p->problem_offset);
         ls_complain(r->f, LS_ERR_CONFIG, &at, "not a text in UTF-8: %s", p->problem);
@@ -194,7 +194,7 @@ static ls_yaml *read_value(reading *r, yaml_event_t *event, int depth)
     }
     ls_yaml *v = ls_arena_take(r->arena, sizeof *v);
     if (!v) {
-        ls_failure_set(r->f, LS_ERR_MEMORY, "no memory to read %s", r->from);
+        ls_failure_memory(r->f, sizeof *v, "reading %s", r->from);
         return NULL;
     }
     *v = (ls_yaml){ .at = at };
@@ -237,7 +237,7 @@ static ls_yaml *read_document(reading *r)
     if (!skip(r, YAML_DOCUMENT_START_EVENT, &at)) {
         ls_yaml *nothing = r->f->status ? NULL : ls_arena_take(r->arena, sizeof *nothing);
         if (nothing) *nothing = (ls_yaml){ .kind = LS_YAML_MAP, .at = { r->from, 1, 1 } };
-        else ls_failure_set(r->f, LS_ERR_MEMORY, "no memory to read %s", r->from);
+        else ls_failure_memory(r->f, sizeof *nothing, "reading %s", r->from);
         return nothing;
     }
     ls_yaml *root = read_next(r, 1);
@@ -256,8 +256,7 @@ ls_status ls_yaml_parse(const char *from, const char *text, size_t bytes, ls_are
     if (bytes > LS_YAML_MAX_BYTES)
         return ls_failure_set(f, LS_ERR_CONFIG, "%s: larger than %d bytes: is it a configuration?",
                               from, LS_YAML_MAX_BYTES);
-    if (!yaml_parser_initialize(&r.parser))
-        return ls_failure_set(f, LS_ERR_MEMORY, "no memory to read %s", from);
+    if (!yaml_parser_initialize(&r.parser)) return ls_failure_memory(f, bytes, "reading %s", from);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, bytes);
     *out = read_document(&r);

@@ -38,9 +38,7 @@ ls_stamp ls_comm_stamp(const ls_ctx *ctx, ls_exchange_kind kind, int64_t arrays,
 void *ls_comm_take(ls_ctx *ctx, int64_t bytes)
 {
     void *p = ls_arena_take(&ctx->comm->arena, (size_t)(bytes ? bytes : 1));
-    if (!p)
-        ls_fail(ctx, LS_ERR_MEMORY, "no memory: talking to other ranks needs %lld bytes",
-                (long long)bytes);
+    if (!p) ls_fail_memory(ctx, (size_t)bytes, "talking to other ranks");
     return p;
 }
 

@@ -9,6 +9,7 @@
  * Called by blocks.c, slices.c and fence.c.
  */
 #include "comm/inside.h"
+#include <stdio.h>
 #include <string.h>
 
 /* One more at the end of the list; NULL without memory. */
@@ -135,7 +136,12 @@ void ls_comm_drain(ls_ctx *ctx)
             probe p;
             int64_t bytes = find(ctx, &p, r, MPI_ANY_TAG, false);
             void *data = ls_memory_new((size_t)bytes);
-            if (!data) ls_comm_abort(ctx, LS_ERR_MEMORY, "no memory to meet after an error");
+            if (!data) {
+                char text[96];
+                snprintf(text, sizeof text, "no memory: meeting after an error needs %lld bytes",
+                         (long long)bytes);
+                ls_comm_abort(ctx, LS_ERR_MEMORY, text);
+            }
             if (take(ctx, &p, data, bytes)) ls_comm_received(ctx, 1);
             ls_memory_free(data);
         }

@@ -143,8 +143,7 @@ ls_shared *ls_window_grow(ls_ctx *ctx, ls_shared *old, size_t bytes)
     if (old && old->bytes >= bytes) return old;
     if (old) ls_comm_shared_free(ctx, old->at[ctx->comm->node.own]);
     ls_shared *s = add(ctx, bytes + bytes / 4, false);
-    if (!s)
-        ls_fail(ctx, LS_ERR_MEMORY, "no memory: ranks of a node need %zu bytes to meet in", bytes);
+    if (!s) ls_fail_memory(ctx, bytes, "memory for ranks of a node to meet in");
     return s;
 }
 
@@ -236,8 +235,7 @@ void ls_comm_leave_common(ls_ctx *ctx)
         if (is_own) memcpy(at, copy, bytes);
         ls_memory_free(copy);
         if (!is_own) {
-            ls_fail(ctx, LS_ERR_MEMORY, "no memory for parameters of this rank's own: %zu bytes",
-                    bytes);
+            ls_fail_memory(ctx, bytes, "parameters of this rank's own");
             return;
         }
     }

@@ -32,7 +32,7 @@ ls_dataset *ls_dataset_make(ls_ctx *ctx, size_t bytes, const ls_dataset_kind *ki
     ls_dataset *d = ls_new(ctx, bytes, "a dataset");
     char *copy = d ? ls_new(ctx, strlen(name) + 1, "a dataset's name") : NULL;
     if (!copy || pthread_mutex_init(&d->turn, NULL)) {
-        ls_fail(ctx, LS_ERR_MEMORY, "no memory for a dataset");
+        ls_fail_memory(ctx, bytes, "a dataset");
         ls_memory_free(copy);
         ls_memory_free(d);
         return NULL;
@@ -169,8 +169,9 @@ static ls_status hash_rows(ls_dataset *d, ls_sha256 *s, ls_failure *f)
     int64_t count = d->rows < FINGERPRINT_ROWS ? d->rows : FINGERPRINT_ROWS;
     int64_t room = BLOCK_BYTES / (int64_t)(d->x_bytes + d->y_bytes);
     room = room < 1 ? 1 : room > count ? count : room;
-    char *x = ls_memory_new((size_t)room * (d->x_bytes + d->y_bytes)), *y = x + room * d->x_bytes;
-    if (!x) return ls_failure_set(f, LS_ERR_MEMORY, "no memory for the fingerprint of %s", d->name);
+    const size_t bytes = (size_t)room * (d->x_bytes + d->y_bytes);
+    char *x = ls_memory_new(bytes), *y = x + room * d->x_bytes;
+    if (!x) return ls_failure_memory(f, bytes, "the fingerprint of %s", d->name);
     for (int64_t i = 0; i < count; i++) rows[i] = spread_row(d->rows, count, i);
     for (int64_t i = 0, n; i < count && !f->status; i += n) {
         n = room < count - i ? room : count - i;

@@ -20,7 +20,7 @@ static ls_status add(list *l, const char *path, size_t length, ls_failure *f)
     if (l->bytes + length + 1 > l->room) {
         size_t room = 2 * (l->room + length + 1);
         char *grown = ls_memory_new(room);
-        if (!grown) return ls_failure_set(f, LS_ERR_MEMORY, "no memory for a list of files");
+        if (!grown) return ls_failure_memory(f, room, "a list of files");
         if (l->bytes > 0) memcpy(grown, l->text, l->bytes);
         ls_memory_free(l->text);
         l->text = grown;
@@ -44,7 +44,8 @@ static ls_status add_pattern(list *l, const char *pattern, ls_failure *f)
     if (answer == GLOB_NOMATCH)
         ls_failure_set(f, LS_ERR_INPUT, "no file is named like %s", pattern);
     else if (answer == GLOB_NOSPACE)
-        ls_failure_set(f, LS_ERR_MEMORY, "no memory for the files named like %s", pattern);
+        ls_failure_memory(f, (found.gl_pathc + 1) * sizeof(char *),
+                          "the list of files named like %s", pattern);
     else if (answer != 0)
         ls_failure_set(f, LS_ERR_IO, "a directory cannot be read to find the files named like %s",
                        pattern);
@@ -73,7 +74,7 @@ ls_status ls_paths_find(const char *text, char **out, size_t *bytes, ls_failure 
     *out = NULL;
     *bytes = 0;
     char *copy = strdup(text);
-    if (!copy) return ls_failure_set(f, LS_ERR_MEMORY, "no memory for a list of files");
+    if (!copy) return ls_failure_memory(f, strlen(text) + 1, "a list of files");
     if (is_plain(text, ",")) add_item(&l, text, text, f);
     else
         for (char *rest = copy, *item; !f->status && (item = strsep(&rest, ",")) != NULL;)

@@ -85,7 +85,7 @@ static bool backward_once(check *c)
     c->value[1] = ls_arena_take(&ctx->life, bytes);
     c->term = ls_arena_take(&ctx->life, bytes);
     if (!c->weight || !c->value[0] || !c->value[1] || !c->term)
-        return ls_fail(ctx, LS_ERR_MEMORY, "no memory for ls_gradcheck"), false;
+        return ls_fail_memory(ctx, 4 * bytes, "ls_gradcheck"), false;
     ls_random r;
     ls_random_seed(&r, 1);
     ls_random_uniform(&r, LS_FLOAT64, c->count, c->weight, -1, 1);

@@ -35,7 +35,7 @@ typedef struct planner {
 /* ---- memory ---------------------------------------------------------------------------------- */
 static void *lacking(const planner *p, size_t bytes)
 {
-    ls_fail(p->ctx, LS_ERR_MEMORY, "no memory: backward needs %zu more bytes", bytes);
+    ls_fail_memory(p->ctx, bytes, "backward");
     return NULL;
 }
 

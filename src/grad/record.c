@@ -225,7 +225,7 @@ ls_record *ls_record_new(ls_ctx *ctx, const ls_op *op, int n_in, ls_tensor *cons
         if (ctx->step) ctx->tape->made++;
     }
     if (!r || !set_args(ctx, r, args, args_bytes)) {
-        ls_fail(ctx, LS_ERR_MEMORY, "no memory for the record of %s", op->name);
+        ls_fail_memory(ctx, sizeof *r + args_bytes, "the record of %s", op->name);
         if (r) ls_record_drop(ctx, r);
         return NULL;
     }

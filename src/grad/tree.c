@@ -27,8 +27,7 @@ bool ls_tree_begin(ls_ctx *ctx, ls_tree_sum *s, int64_t count, int64_t leaves)
     size_t bytes = ls_tree_bytes(ctx, count);
     char *room = ls_arena_take(&ctx->scratch, bytes * (size_t)levels);
     if (!room) {
-        ls_fail(ctx, LS_ERR_MEMORY, "no memory: a sum over leaves needs %zu bytes",
-                bytes * (size_t)levels);
+        ls_fail_memory(ctx, bytes * (size_t)levels, "a sum over leaves");
         return false;
     }
     for (int i = 0; i < levels; i++) s->level[i] = room + bytes * (size_t)i;

@@ -131,9 +131,10 @@ ls_tensor *ls_stack(ls_list list, int axis)
 {
     if (!all_there(list, "stack")) return NULL;
     ls_ctx *ctx = list.at[0]->ctx;
-    ls_tensor **at = ls_arena_take(&ctx->arena, (size_t)list.count * sizeof *at);
+    const size_t bytes = (size_t)list.count * sizeof(ls_tensor *);
+    ls_tensor **at = ls_arena_take(&ctx->arena, bytes);
     if (!at) {
-        ls_fail(ctx, LS_ERR_MEMORY, "no memory for stack");
+        ls_fail_memory(ctx, bytes, "stack");
         return NULL;
     }
     int ndim = list.at[0]->shape.ndim + 1;

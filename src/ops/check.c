@@ -78,7 +78,7 @@ static void check_row(op_case *c, const ls_record *r, int64_t row)
     size_t bytes = (size_t)n.out.count * ls_dtype_bytes(r->out->dtype);
     void *together = n.out.data;
     n.out.data = ls_arena_take(&ctx->scratch, bytes ? bytes : 1);
-    if (!n.out.data) ls_fail(ctx, LS_ERR_MEMORY, "no memory for ls_op_check");
+    if (!n.out.data) ls_fail_memory(ctx, bytes, "a row in ls_op_check");
     else {
         c->op->forward(&n);
         if (memcmp(n.out.data, together, bytes))
@@ -108,8 +108,9 @@ static double *values(op_case *c, int64_t *count)
     if (y && y->is_part) y = ls_whole(c->ctx, y);
     if (!y) return NULL;
     *count = y->count;
-    double *out = ls_arena_take(&c->ctx->life, (size_t)(y->count + 1) * sizeof *out);
-    if (!out) ls_fail(c->ctx, LS_ERR_MEMORY, "no memory for ls_op_check");
+    const size_t bytes = (size_t)(y->count + 1) * sizeof(double);
+    double *out = ls_arena_take(&c->ctx->life, bytes);
+    if (!out) ls_fail_memory(c->ctx, bytes, "a result in ls_op_check");
     for (int64_t i = 0; out && i < y->count; i++) out[i] = ls_element(y, i);
     return out;
 }
@@ -178,7 +179,9 @@ static void check_saves(op_case *c)
         }
         if (!(c->op->saves & LS_SAVE_OUT)) n.out.data = unreadable(ctx, &n.out, n.out_dtype);
         if (want) got = gradient_of(c, &n, i);
-        if (!got) ls_fail(ctx, LS_ERR_MEMORY, "no memory for ls_op_check");
+        if (!got)
+            ls_fail_memory(ctx, (size_t)n.in[i].count * ctx->kernel->bytes,
+                           "a gradient in ls_op_check");
         else if (memcmp(want, got, (size_t)n.in[i].count * ctx->kernel->bytes))
             ls_fail(ctx, LS_ERR_NUMERIC,
                     "%s: the gradient of input %d reads something that is not among what it saves",

@@ -254,8 +254,7 @@ static ls_status load_file(int fd, const char *path, int64_t bytes, ls_h5_memory
     if (ls_input_read(fd, path, 0, block, sizeof block, f) || check_block(block, path, bytes, f))
         return f->status;
     if (!ls_h5_memory_take(memory, (size_t)bytes))
-        return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to read it: %s", ls_show(path).text,
-                              ls_show_size((uint64_t)bytes).text);
+        return ls_failure_memory(f, (size_t)bytes, "reading %s", ls_show(path).text);
     if (ls_input_read(fd, path, 0, memory->bytes, memory->capacity, f)) return f->status;
     digest_of(memory->bytes, memory->capacity, digest);
     if (memcmp(memory->bytes, block, sizeof block) != 0 ||
@@ -347,7 +346,9 @@ ls_status ls_checkpoint_list(const char *dir, const char *name, int64_t *count, 
         if (step_of(e->d_name, name) < 0 || ls_path_join(path, dir, e->d_name, f)) continue;
         if (make_room(*count, paths) && (copy = ls_memory_new(strlen(path) + 1)))
             (*paths)[(*count)++] = strcpy(copy, path);
-        else ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to list it", ls_show(dir).text);
+        else
+            ls_failure_memory(f, (size_t)(*count + 1) * sizeof *paths + strlen(path) + 1,
+                              "the list of %s", ls_show(dir).text);
     }
     (void)closedir(d);
     if (!f->status && *count) qsort(*paths, (size_t)*count, sizeof **paths, newest_first);

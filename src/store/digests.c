@@ -14,8 +14,9 @@
 ls_status ls_digests_put(hid_t set, int64_t chunk_rows, int64_t count, const uint64_t *digest,
                          ls_failure *f)
 {
-    uint64_t *all = ls_memory_new((size_t)(count + 1) * sizeof *all);
-    if (!all) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to write a dataset");
+    const size_t bytes = (size_t)(count + 1) * sizeof(uint64_t);
+    uint64_t *all = ls_memory_new(bytes);
+    if (!all) return ls_failure_memory(f, bytes, "writing a dataset");
     all[0] = (uint64_t)chunk_rows;
     memcpy(all + 1, digest, (size_t)count * sizeof *all);
     hid_t space = H5Screate_simple(1, (hsize_t[]){ (hsize_t)count + 1 }, NULL);
@@ -35,9 +36,9 @@ ls_status ls_digests_get(ls_table *t, ls_failure *f)
     int64_t count = (about->rows - 1) / about->chunk_rows + 1;
     hid_t a = H5Aopen(t->set, NAME, H5P_DEFAULT), space = H5Aget_space(a);
     if (H5Sget_simple_extent_npoints(space) == count + 1) {
-        t->digests = ls_memory_new((size_t)(count + 1) * sizeof *t->digests);
-        if (!t->digests)
-            ls_failure_set(f, LS_ERR_MEMORY, "no memory to open %s", ls_show(t->path).text);
+        const size_t bytes = (size_t)(count + 1) * sizeof *t->digests;
+        t->digests = ls_memory_new(bytes);
+        if (!t->digests) ls_failure_memory(f, bytes, "opening %s", ls_show(t->path).text);
         else if (H5Aread(a, H5T_NATIVE_UINT64, t->digests) < 0)
             ls_h5_failure(f, LS_ERR_DATA, "%s is damaged", ls_show(t->path).text);
         else if (t->digests[0] != (uint64_t)about->chunk_rows) {

@@ -162,7 +162,7 @@ hid_t ls_h5_frame_new(ls_h5_frame *fr, int64_t value_bytes, ls_failure *f)
     if (fr->head && H5Pset_driver(access, fr->driver, &fr) >= 0 &&
         H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0)
         file = H5Fcreate("frame", H5F_ACC_TRUNC, creation, access);
-    if (file < 0) ls_h5_failure(f, LS_ERR_MEMORY, "no memory for an HDF5 file");
+    if (file < 0) ls_h5_failure_memory(f, LS_FRAME_HEAD, "an HDF5 file");
     ls_h5_close(creation);
     ls_h5_close(access);
     return file;
@@ -170,7 +170,8 @@ hid_t ls_h5_frame_new(ls_h5_frame *fr, int64_t value_bytes, ls_failure *f)
 
 ls_status ls_h5_frame_finish(ls_h5_frame *fr, hid_t file, ls_failure *f)
 {
-    if (H5Fclose(file) < 0) return ls_h5_failure(f, LS_ERR_MEMORY, "no memory for an HDF5 file");
+    if (H5Fclose(file) < 0)
+        return ls_h5_failure_memory(f, LS_FRAME_HEAD + fr->tail_bytes, "an HDF5 file");
     if (fr->values_at != fr->tail_at)
         return ls_failure_set(f, LS_ERR_USE, "this HDF5 lays files out in an unknown way");
     return f->status;

@@ -69,6 +69,11 @@ ls_status ls_h5_failure(ls_failure *f, ls_status status, const char *form, ...)
     return f->status;
 }
 
+ls_status ls_h5_failure_memory(ls_failure *f, size_t bytes, const char *what)
+{
+    return ls_h5_failure(f, LS_ERR_MEMORY, "no memory: %s needs more than %zu bytes", what, bytes);
+}
+
 ls_status ls_h5_read_status(void)
 {
     return strstr(cause_now().text, "file read failed") ? LS_ERR_IO : LS_ERR_DATA;
@@ -199,7 +204,7 @@ hid_t ls_h5_dataset_open(hid_t file, const char *path, const char *name, ls_fail
     hid_t set = H5I_INVALID_HID, access = H5Pcreate(H5P_DATASET_ACCESS);
     /* No cache of chunks in HDF5: what is worth keeping, table.c keeps. */
     if (H5Pset_elink_cb(access, refuse_link, &link) < 0 || H5Pset_chunk_cache(access, 1, 0, 1) < 0)
-        ls_h5_failure(f, LS_ERR_MEMORY, "%s: no memory to open it", ls_show(path).text);
+        ls_h5_failure_memory(f, sizeof link, ls_show(path).text);
     else if ((set = H5Dopen2(file, name, access)) < 0 && link.met)
         ls_failure_set(f, LS_ERR_DATA,
                        "%s: %s is an external link to %s:%s, which is not followed: name that file",

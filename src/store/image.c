@@ -36,7 +36,7 @@ ls_image *ls_image_new(ls_failure *f)
 {
     ls_image *m = ls_memory_new(sizeof *m);
     if (!m) {
-        ls_failure_set(f, LS_ERR_MEMORY, "no memory for a checkpoint");
+        ls_failure_memory(f, sizeof *m, "a checkpoint");
         return NULL;
     }
     m->name = (ls_shown){ "the checkpoint under way" };
@@ -52,7 +52,7 @@ ls_image *ls_image_open(ls_h5_memory *memory, size_t length, const char *name, l
 {
     ls_image *m = ls_memory_new(sizeof *m);
     if (!m) {
-        ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to read it", ls_show(name).text);
+        ls_failure_memory(f, sizeof *m, "reading %s", ls_show(name).text);
         ls_h5_memory_free(memory);
         return NULL;
     }
@@ -93,7 +93,7 @@ ls_status ls_image_finish(ls_image *m, uint8_t **block, size_t *length, ls_failu
             if (end > (written > m->memory.capacity ? written : m->memory.capacity))
                 ls_failure_set(f, LS_ERR_USE, "this HDF5 lays files out in an unknown way");
             else if (!ls_h5_memory_take(&m->memory, (size_t)end))
-                ls_failure_set(f, LS_ERR_MEMORY, "no memory for a checkpoint");
+                ls_failure_memory(f, (size_t)end, "a checkpoint");
         }
         m->length = f->status ? 0 : (size_t)end;
         m->file = H5I_INVALID_HID;
@@ -191,7 +191,7 @@ static ls_status leave_hole(ls_image *m, hid_t set, hid_t space, ls_shape shape,
     size_t bytes = item;
     for (int i = 0; i < shape.ndim; i++) bytes *= (size_t)shape.dim[i];
     lent *l = ls_arena_take(&m->arena, sizeof *l), **at = &m->lent;
-    if (!l) return ls_failure_set(f, LS_ERR_MEMORY, "no memory for a checkpoint");
+    if (!l) return ls_failure_memory(f, sizeof *l, "a checkpoint");
     hid_t one = H5Screate(H5S_SCALAR);
     haddr_t begin = HADDR_UNDEF;
     for (size_t done = 0; done < bytes;) {
@@ -202,7 +202,7 @@ static ls_status leave_hole(ls_image *m, hid_t set, hid_t space, ls_shape shape,
     }
     ls_h5_close(one);
     if (begin == HADDR_UNDEF)
-        return ls_h5_failure(f, LS_ERR_MEMORY, "%s: no memory for a checkpoint", m->name.text);
+        return ls_h5_failure_memory(f, m->memory.capacity + bytes, "a checkpoint");
     while (*at && (*at)->at < begin) at = &(*at)->next;
     *l = (lent){ *at, (size_t)begin, bytes, data };
     *at = l;
@@ -309,7 +309,7 @@ ls_status ls_image_put_text(ls_image *m, const char *group, const char *name, co
     size_t length = strlen(text);
     if (H5Tset_size(type, length ? length : 1) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
         H5Tset_cset(type, H5T_CSET_UTF8) < 0)
-        ls_h5_failure(f, LS_ERR_MEMORY, "%s: no memory for a text", m->name.text);
+        ls_h5_failure_memory(f, length + 1, "a text");
     else put_attribute(m, group, name, type, type, text, f);
     ls_h5_close(type);
     ls_h5_end(turn);
@@ -521,8 +521,7 @@ ls_status ls_image_get_text(ls_image *m, const char *group, const char *name, ch
         hid_t type = H5Aget_type(a);
         char *text = ls_memory_new(size + 1); /* zeroed: the text ends */
         if (!text)
-            ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory for attribute %s", m->name.text,
-                           ls_show(name).text);
+            ls_failure_memory(f, size + 1, "attribute %s of %s", ls_show(name).text, m->name.text);
         else if (H5Aread(a, type, text) < 0)
             ls_h5_failure(f, LS_ERR_DATA, "%s: reading attribute %s failed", m->name.text,
                           ls_show(name).text);
@@ -541,6 +540,7 @@ typedef struct list {
     ls_arena *arena;
     char **names;
     hsize_t count, room;
+    size_t bytes; /* of the names */
 } list;
 
 static herr_t add_link(hid_t group, const char *name, const H5L_info_t *info, void *self)
@@ -549,6 +549,7 @@ static herr_t add_link(hid_t group, const char *name, const H5L_info_t *info, vo
     list *l = self;
     size_t bytes = strlen(name) + 1;
     char *copy = l->count < l->room ? ls_arena_take(l->arena, bytes) : NULL;
+    l->bytes += bytes;
     if (!copy) return -1;
     l->names[l->count++] = memcpy(copy, name, bytes);
     return 0;
@@ -567,11 +568,11 @@ ls_status ls_image_list(ls_image *m, const char *group, int64_t *count, const ch
     } else if (H5Gget_info(at, &info) < 0) {
         ls_h5_failure(f, LS_ERR_DATA, "%s is damaged", m->name.text);
     } else {
-        list l = { &m->arena, NULL, 0, info.nlinks };
-        l.names = ls_arena_take(&m->arena, (info.nlinks + 1) * sizeof *l.names);
+        const size_t bytes = (info.nlinks + 1) * sizeof(char *);
+        list l = { &m->arena, ls_arena_take(&m->arena, bytes), 0, info.nlinks, 0 };
         if (!l.names || H5Literate(at, H5_INDEX_NAME, H5_ITER_INC, NULL, add_link, &l) < 0)
-            ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to list %s", m->name.text,
-                           ls_show(group).text);
+            ls_failure_memory(f, bytes + l.bytes, "the list of what is in %s of %s",
+                              ls_show(group).text, m->name.text);
         *count = (int64_t)l.count;
         *names = (const char *const *)l.names;
     }

@@ -111,7 +111,7 @@ ls_status ls_lock_take(const char *dir, ls_lock **out, ls_failure *f)
     *out = NULL;
     if (ls_folder_make(dir, f)) return f->status;
     ls_lock *l = ls_memory_new(sizeof *l);
-    if (!l) return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to lock it", ls_show(dir).text);
+    if (!l) return ls_failure_memory(f, sizeof *l, "locking %s", ls_show(dir).text);
     l->fd = -1;
     if (ls_path_join(l->path, dir, lock_name, f) || take(l, dir, f)) {
         if (l->fd >= 0) (void)close(l->fd);

@@ -119,7 +119,7 @@ hid_t ls_h5_memory_new(ls_h5_memory *m, int64_t user_block, ls_failure *f)
           creation = ls_h5_list_new(H5P_FILE_CREATE);
     bool ready = H5Pset_userblock(creation, (hsize_t)user_block) >= 0;
     if (ready) file = H5Fcreate(name, H5F_ACC_EXCL, creation, access);
-    if (file < 0) ls_h5_failure(f, LS_ERR_MEMORY, "no memory for an HDF5 file");
+    if (file < 0) ls_h5_failure_memory(f, GROWTH, "an HDF5 file");
     ls_h5_close(creation);
     ls_h5_close(access);
     return file;
@@ -142,7 +142,7 @@ ls_status ls_h5_memory_finish(ls_h5_memory *m, hid_t file, int64_t user_block, u
                               ls_failure *f)
 {
     *end = 0;
-    if (H5Fclose(file) < 0) return ls_h5_failure(f, LS_ERR_MEMORY, "no memory for an HDF5 file");
+    if (H5Fclose(file) < 0) return ls_h5_failure_memory(f, m->capacity, "an HDF5 file");
     *end = end_of(m, user_block);
     return *end ? LS_OK : ls_failure_set(f, LS_ERR_USE, "this HDF5 writes an unknown superblock");
 }

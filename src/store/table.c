@@ -86,7 +86,7 @@ static ls_status open_here(const char *path, const char *name, ls_table **out, l
 {
     *out = NULL;
     ls_table *t = ls_memory_new(sizeof *t);
-    if (!t) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to open %s", ls_show(path).text);
+    if (!t) return ls_failure_memory(f, sizeof *t, "opening %s", ls_show(path).text);
     t->fd = -1;
     t->file = t->set = H5I_INVALID_HID;
     (void)pthread_mutex_init(&t->turn, NULL); /* a plain mutex: nothing that could fail */
@@ -94,7 +94,8 @@ static ls_status open_here(const char *path, const char *name, ls_table **out, l
     t->name = copy_of(name);
     t->scratch = ls_memory_new(LS_SCRATCH_BYTES);
     if (!t->path || !t->name || !t->scratch)
-        ls_failure_set(f, LS_ERR_MEMORY, "no memory to open %s", ls_show(path).text);
+        ls_failure_memory(f, LS_SCRATCH_BYTES + strlen(path) + strlen(name) + 2, "opening %s",
+                          ls_show(path).text);
     else if (open_set(t, f) == LS_OK) {
         ls_table_info *about = &t->layout.about;
         about->filters = t->layout.filters;
@@ -149,8 +150,8 @@ static ls_status make_order_room(ls_table *t, int64_t count, ls_failure *f)
     t->spare = ls_memory_new(bytes);
     t->order_room = t->order && t->spare ? count : 0;
     if (t->order_room) return LS_OK;
-    return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to read %lld rows",
-                          ls_show(t->path).text, (long long)count);
+    return ls_failure_memory(f, 2 * bytes, "reading %lld rows of %s", (long long)count,
+                             ls_show(t->path).text);
 }
 
 /* By row, and where a row is wanted more than once by place: digit by digit, the last one first. */
@@ -235,8 +236,8 @@ static ls_status read_selection(const ls_table *t, hid_t space, bool is_selected
 
 static ls_status no_memory(const ls_table *t, size_t bytes, ls_failure *f)
 {
-    return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to read %s: %s", ls_show(t->path).text,
-                          ls_show(t->name).text, ls_show_size(bytes).text);
+    return ls_failure_memory(f, bytes, "reading %s of %s", ls_show(t->name).text,
+                             ls_show(t->path).text);
 }
 
 /* The cached band of that number. */

@@ -222,7 +222,7 @@ char *ls_tensor_text(const ls_tensor *t)
     else put_axis(&p, 0, INDENT);
     put_suffixes(&p);
     put(&p, ")");
-    if (!p.text) ls_fail(t->ctx, LS_ERR_MEMORY, "no memory for the text of a tensor");
+    if (!p.text) ls_fail_memory(t->ctx, p.room, "the text of a tensor");
     return p.text;
 }
 

@@ -136,7 +136,7 @@ static ls_tensor *make_head(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is
                    : step            ? ls_arena_take(&ctx->life, sizeof *t)
                                      : ls_new(ctx, sizeof *t, "a tensor");
     if (!t) {
-        ls_fail(ctx, LS_ERR_MEMORY, "no memory for a tensor");
+        ls_fail_memory(ctx, sizeof *t, "a tensor");
         return NULL;
     }
     if (step && !ctx->step) memset(t, 0, sizeof *t);
@@ -149,9 +149,7 @@ static void *take_values(ls_tensor *t)
     ls_ctx *ctx = t->ctx;
     size_t bytes = (size_t)t->count * ls_dtype_bytes(t->dtype);
     t->data = ls_arena_take(ctx->step ? &ctx->arena : &ctx->life, bytes ? bytes : 1);
-    if (!t->data)
-        ls_fail(ctx, LS_ERR_MEMORY, "no memory: a tensor of shape %s needs %zu bytes",
-                ls_shape_str(t->shape).text, bytes);
+    if (!t->data) ls_fail_memory(ctx, bytes, "a tensor of shape %s", ls_shape_str(t->shape).text);
     return t->data;
 }
 
@@ -193,8 +191,7 @@ ls_tensor *ls_tensor_make(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_p
     size_t bytes = (size_t)t->count * ls_dtype_bytes(dtype);
     t->data = ls_memory_new(bytes ? bytes : 1);
     if (!t->data) {
-        ls_fail(ctx, LS_ERR_MEMORY, "no memory: a tensor of shape %s needs %zu bytes",
-                ls_shape_str(shape).text, bytes);
+        ls_fail_memory(ctx, bytes, "a tensor of shape %s", ls_shape_str(shape).text);
         ls_memory_free(t);
         return NULL;
     }

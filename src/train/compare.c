@@ -26,8 +26,7 @@ static ls_status read_array(ls_image *m, const char *path, array *a, ls_failure 
     a->count = ls_shape_count(a->shape);
     size_t bytes = a->count > 0 ? (size_t)a->count * ls_dtype_bytes(a->type) : 1;
     a->values = ls_memory_new(bytes);
-    if (!a->values)
-        return ls_failure_set(f, LS_ERR_MEMORY, "no memory: %s needs %zu bytes", path, bytes);
+    if (!a->values) return ls_failure_memory(f, bytes, "%s", path);
     return ls_image_get(m, path, a->type, a->shape, a->values, f);
 }
 

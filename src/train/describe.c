@@ -89,6 +89,6 @@ char *ls_describe(ls_ctx *ctx, const ls_run *run)
         if (!fclose(out) && (text = ls_memory_new(bytes + 1))) memcpy(text, made, bytes);
     }
     free(made);
-    if (!text) ls_fail(ctx, LS_ERR_MEMORY, "no memory to describe the run");
+    if (!text) ls_fail_memory(ctx, bytes + 1, "the description of the run");
     return text;
 }

@@ -46,11 +46,11 @@ static ls_status show_history(ls_image *m, ls_failure *f)
         ls_image_get_shape(m, "/history/cost", &type, &shape, f))
         return f->status;
     int64_t count = shape.dim[0], first = count > 5 ? count - 5 : 0;
-    int64_t *epoch = ls_memory_new((size_t)count * sizeof *epoch + 8);
-    double *cost = ls_memory_new((size_t)count * sizeof *cost + 8);
+    const size_t bytes = (size_t)(count + 1) * sizeof(double);
+    int64_t *epoch = ls_memory_new(bytes);
+    double *cost = ls_memory_new(bytes);
     if (!epoch || !cost)
-        ls_failure_set(f, LS_ERR_MEMORY, "no memory for a history of %lld epochs",
-                       (long long)count);
+        ls_failure_memory(f, 2 * bytes, "a history of %lld epochs", (long long)count);
     else if (!ls_image_get(m, "/history/epoch", LS_INT64, shape, epoch, f) &&
              !ls_image_get(m, "/history/cost", LS_FLOAT64, shape, cost, f)) {
         printf("last costs\n");

@@ -24,7 +24,7 @@ typedef struct pass {
 static void *take(ls_ctx *ctx, size_t bytes)
 {
     void *p = ls_arena_take(&ctx->scratch, bytes ? bytes : 1);
-    if (!p) ls_fail(ctx, LS_ERR_MEMORY, "no memory to normalise: %zu bytes more", bytes);
+    if (!p) ls_fail_memory(ctx, bytes, "normalising");
     return p;
 }
 

@@ -246,9 +246,7 @@ const char *ls_checkpoint_config(ls_ctx *ctx, const char *path)
             bytes = strlen(stored) + 1;
             text = ls_arena_take(&ctx->life, bytes);
             if (text) memcpy(text, stored, bytes);
-            else
-                ls_failure_set(&f, LS_ERR_MEMORY, "no memory for a configuration of %zu bytes",
-                               bytes);
+            else ls_failure_memory(&f, bytes, "a checkpoint's configuration");
         }
         ls_memory_free(stored);
         ls_image_free(m);

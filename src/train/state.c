@@ -96,10 +96,10 @@ enum { HISTORY_COLUMNS = sizeof history_columns / sizeof *history_columns };
 static ls_status put_history(const ls_progress *p, ls_image *m, ls_failure *f)
 {
     ls_shape shape = { 1, { p->epochs } };
-    int64_t *column = p->epochs ? ls_memory_new((size_t)p->epochs * sizeof *column) : NULL;
+    const size_t bytes = (size_t)p->epochs * sizeof(int64_t);
+    int64_t *column = p->epochs ? ls_memory_new(bytes) : NULL;
     if (!p->epochs) return f->status;
-    if (!column)
-        return ls_failure_set(f, LS_ERR_MEMORY, "no memory for the history of a checkpoint");
+    if (!column) return ls_failure_memory(f, bytes, "the history of a checkpoint");
     for (int64_t i = 0; i < p->epochs; i++) column[i] = p->history[i].epoch;
     ls_image_put(m, "/history/epoch", LS_INT64, shape, column, f);
     for (int c = 0; c < HISTORY_COLUMNS && !f->status; c++) {
@@ -208,10 +208,10 @@ static ls_status get_header(ls_image *m, header *h, ls_failure *f)
 static ls_status get_history(ls_image *m, int64_t epochs, ls_history *out, ls_failure *f)
 {
     ls_shape shape = { 1, { epochs } };
-    int64_t *column = epochs ? ls_memory_new((size_t)epochs * sizeof *column) : NULL;
+    const size_t bytes = (size_t)epochs * sizeof(int64_t);
+    int64_t *column = epochs ? ls_memory_new(bytes) : NULL;
     if (!epochs) return f->status;
-    if (!column)
-        return ls_failure_set(f, LS_ERR_MEMORY, "no memory for the history of a checkpoint");
+    if (!column) return ls_failure_memory(f, bytes, "the history of a checkpoint");
     ls_image_get(m, "/history/epoch", LS_INT64, shape, column, f);
     for (int64_t i = 0; i < epochs; i++) out[i].epoch = column[i];
     for (int c = 0; c < HISTORY_COLUMNS && !f->status; c++) {
@@ -294,8 +294,7 @@ ls_status ls_state_read(ls_ctx *ctx, const ls_run *run, ls_image *m, void **bloc
     if (check_fits(ctx, run, m, f) || get_header(m, &h, f)) return f->status;
     *bytes = block_bytes(run, h.epochs);
     if (!(*block = ls_memory_new(*bytes)))
-        return ls_failure_set(f, LS_ERR_MEMORY, "no memory: reading the checkpoint needs %zu bytes",
-                              *bytes);
+        return ls_failure_memory(f, *bytes, "reading the checkpoint");
     cursor c = { *block, (char *)*block + *bytes };
     memcpy(next_bytes(&c, sizeof h), &h, sizeof h);
     get_history(m, h.epochs, next_bytes(&c, (size_t)h.epochs * sizeof(ls_history)), f);

@@ -34,6 +34,7 @@ LIBRARIES = {
     'hdf5.h': {'store'},
     'H5FDdevelop.h': {'store'},
     'cblas.h': {'kernel'},
+    'dlfcn.h': {'kernel'},
     'immintrin.h': {'base', 'kernel'},
     'cpuid.h': {'base', 'kernel'},
     'yaml.h': {'cmd'},
@@ -58,6 +59,11 @@ CALLS_AT = ('src/base/', 'src/cmd/', 'src/comm/ranks.c',  # how it was launched
 # Who may talk: a library is silent. train reports on a run.
 TALK = re.compile(r'(?<![\w.>])(printf|vprintf|puts|putchar|perror)\s*\(|\b(stdout|stderr)\b')
 TALK_AT = ('src/base/', 'src/train/', 'src/cmd/')
+
+# What lacked memory says what for and how much.
+MEMORY = re.compile(r'\bLS_ERR_MEMORY,\s*"')
+MEMORY_AT = ('src/base/failure.c', 'src/base/child.c',  # no process: that is no number of bytes
+             'src/store/h5.c')  # more than
 
 LONGEST = 650
 SOURCES = ('src', 'include', 'tests', 'examples', 'tools')
@@ -145,6 +151,13 @@ def talk(files):
     return matches(files, TALK, TALK_AT, 'only base, train and cmd write to the terminal')
 
 
+def memory(files):
+    for path, text in files:
+        if in_src(path) and path not in MEMORY_AT:
+            for match in MEMORY.finditer(text):
+                yield f'{at(path, text, match.start())}: ls_failure_memory() says how much is needed'
+
+
 def lengths(files):
     for path, text in files:
         count = text.count('\n')
@@ -163,6 +176,7 @@ CHECKS = [
     ('the rank is known only where it enters', ranks),
     ('only base and cmd ask clock and environment, or end the process', calls),
     ('only base, train and cmd write to the terminal', talk),
+    ('every message on memory says how much is needed', memory),
     ('no file is too long', lengths),
     ('every .c file says what it is for', opening_comments),
 ]
@@ -183,6 +197,7 @@ SAMPLES = [
     (calls, 'src/train/a.c', 'double t = time(NULL);', 'double elapsed_time(void); // time(NULL)'),
     (talk, 'src/nn/a.c', 'printf("%d", 1);', 'ls_printf(ctx, "%d", 1); snprintf(b, 4, "printf(");'),
     (talk, 'src/store/a.c', 'fputs(text, stdout);', 'fputs(text, out);'),
+    (memory, 'src/nn/a.c', 'ls_fail(ctx, LS_ERR_MEMORY,\n "no memory");', 'ls_fail_memory(ctx, 8, "it");'),
     (lengths, 'src/nn/a.c', '\n' * 651, '\n' * 650),
     (opening_comments, 'src/nn/a.c', '#include <math.h>', '/* a.c -- what it is */'),
 ]

@@ -374,6 +374,10 @@ Test(failure, first_stays)
     ls_failure f = { 0 };
     cr_expect_eq(ls_failure_set(&f, LS_ERR_DATA, "row %d", 7), LS_ERR_DATA);
     cr_expect_eq(ls_failure_set(&f, LS_ERR_IO, "later"), LS_ERR_DATA);
+    cr_expect_eq(ls_failure_memory(&f, 1, "later"), LS_ERR_DATA);
+    ls_failure lacking = { 0 };
+    cr_expect_eq(ls_failure_memory(&lacking, 4096, "row %d of %s", 7, "a.h5"), LS_ERR_MEMORY);
+    cr_expect_str_eq(lacking.text, "no memory: row 7 of a.h5 needs 4096 bytes");
     cr_expect_str_eq(f.text, "row 7");
     cr_expect_eq(ls_exit_code(LS_OK), 0);
     cr_expect_eq(ls_exit_code(LS_ERR_DATA), 65);
