@@ -3,8 +3,8 @@
  * Compiled once, for any CPU of the architecture. The tables themselves are in libraries of their
  * own (float.c, double.c), one for each instruction set.
  */
+#include "kernel/blas.h"
 #include "kernel/tables.h"
-#include <cblas.h>
 #include <fenv.h>
 #include <float.h>
 #include <stdio.h>
@@ -65,17 +65,19 @@ const char *ls_kernel_unusable(void)
     return !isa || table_of(LS_FLOAT32, isa) ? NULL : isa;
 }
 
-const ls_kernel *ls_kernel_openblas(ls_dtype dtype)
+const ls_kernel *ls_kernel_openblas(ls_dtype dtype, ls_failure *f)
 {
     const ls_kernel *k = ls_kernel_for(dtype, NULL);
-    openblas_set_num_threads(1);
-    return k ? k->openblas : NULL;
+    const char *missing = ls_blas_load();
+    if (missing) ls_failure_set(f, LS_ERR_CONFIG, "OpenBLAS cannot be loaded: %s", missing);
+    else ls_blas_prepare(f);
+    return k && !f->status ? k->openblas : NULL;
 }
 
-/* The number in "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ...", and how long it is. */
+/* The number in "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ...", and how long it is. It is loaded. */
 static const char *blas_number(int *length)
 {
-    const char *blank = strchr(openblas_get_config(), ' ');
+    const char *blank = strchr(ls_blas.config(), ' ');
     *length = blank ? (int)strcspn(blank + 1, " ") : 0;
     return blank ? blank + 1 : "";
 }
@@ -83,19 +85,25 @@ static const char *blas_number(int *length)
 const char *ls_kernel_numerics(const ls_kernel *k)
 {
     static _Thread_local char text[64];
-    int length;
-    const char *number = blas_number(&length);
     if (k->openblas) snprintf(text, sizeof text, "%d", LS_NUMERICS);
-    else snprintf(text, sizeof text, "openblas/%.*s/%s", length, number, openblas_get_corename());
+    else {
+        int length;
+        const char *number = blas_number(&length);
+        snprintf(text, sizeof text, "openblas/%.*s/%s", length, number, ls_blas.core());
+    }
     return text;
 }
 
 const char *ls_blas_version(void)
 {
-    static _Thread_local char text[96];
-    int length;
-    const char *number = blas_number(&length);
-    snprintf(text, sizeof text, "OpenBLAS %.*s, %s", length, number, openblas_get_corename());
+    static _Thread_local char text[200];
+    const char *missing = ls_blas_load();
+    if (missing) snprintf(text, sizeof text, "OpenBLAS cannot be loaded: %s", missing);
+    else {
+        int length;
+        const char *number = blas_number(&length);
+        snprintf(text, sizeof text, "OpenBLAS %.*s, %s", length, number, ls_blas.core());
+    }
     return text;
 }
 

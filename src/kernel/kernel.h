@@ -42,7 +42,7 @@ struct ls_kernel {
     const char *isa; /* "avx512", "avx2", "generic" */
     ls_dtype    dtype;
     size_t      bytes; /* of an element */
-    const ls_kernel *openblas; /* the same with products by OpenBLAS; NULL: this is it */
+    const ls_kernel *openblas; /* the same with products by OpenBLAS, for ls_kernel_openblas(); NULL: this is it */
 
     /* ---- products ---------------------------------------------------------------------------- */
     /* c[m,n] = sum_k a[m,k] b(k,n) + bias[n], rule inner; b(k,n) = b[k * b_k + n * b_n]; bias or
@@ -125,11 +125,11 @@ struct ls_kernel {
 const ls_kernel *ls_kernel_for(ls_dtype dtype, const char *isa);
 /* What LS_ISA says, where that is nothing that this CPU runs; else NULL. */
 const char *ls_kernel_unusable(void);
-/* The table with products by OpenBLAS, which then has one thread. */
-const ls_kernel *ls_kernel_openblas(ls_dtype dtype);
+/* The table with products by OpenBLAS, which then has one thread. NULL: it cannot be loaded, or lacks memory. */
+const ls_kernel *ls_kernel_openblas(ls_dtype dtype, ls_failure *f);
 /* The arithmetic that results depend on: "1", or "openblas/0.3.21/SkylakeX". */
 const char *ls_kernel_numerics(const ls_kernel *k);
-/* "OpenBLAS 0.3.21, SkylakeX" */
+/* "OpenBLAS 0.3.21, SkylakeX", or why it cannot be loaded; loads it. */
 const char *ls_blas_version(void);
 /* Rounding to nearest and no flush to zero in the calling thread; false if they could not be
  * set. */

@@ -8,14 +8,14 @@
  */
 #pragma once
 #include "kernel/product.h"
+#include "kernel/blas.h"
 #include "kernel/element.h"
-#include <cblas.h>
 #include <limits.h>
 
 #if LS_REAL_BITS == 32
-#define GEMM cblas_sgemm
+#define GEMM ls_blas.sgemm
 #else
-#define GEMM cblas_dgemm
+#define GEMM ls_blas.dgemm
 #endif
 
 static bool is_blas_size(int64_t n) { return n > 0 && n <= INT_MAX; }

@@ -55,7 +55,10 @@ static ls_status use_options(ls_ctx *ctx)
     ls_random_seed(&ctx->random, o->seed);
     ctx->kernel = ls_kernel_for(o->dtype, NULL);
     if (o->kernel == LS_CANONICAL) return LS_OK;
-    ctx->kernel = ls_kernel_openblas(o->dtype);
+    ls_failure f = { .status = LS_OK };
+    const ls_kernel *by_openblas = ls_kernel_openblas(o->dtype, &f);
+    if (!by_openblas) return ls_fail_with(ctx, &f);
+    ctx->kernel = by_openblas;
     return compare_numerics(ctx);
 }
 
@@ -169,7 +172,7 @@ const char *ls_numerics_text(const ls_ctx *ctx)
 /* ---- versions -------------------------------------------------------------------------------- */
 const char *ls_version_text(void)
 {
-    static _Thread_local char text[256];
+    static _Thread_local char text[400];
     const ls_kernel *k = ls_kernel_for(LS_FLOAT32, NULL);
     snprintf(text, sizeof text, "lockstep %s\n%s\n%s\n%s\nkernels %s, numerics %d\n", LS_VERSION,
              ls_comm_version(), ls_store_version(), ls_blas_version(), k->isa, LS_NUMERICS);

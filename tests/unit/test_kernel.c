@@ -112,6 +112,8 @@ Test(kernel, pieces_of_a_batch_join_to_the_whole)
         { 100, 8, 3 }, { 300, 32, 2 }, { 77, 7, 5 }, { 1000, 3, 3 }
     };
     enum { M = 9, N = 21 };
+    ls_failure f = { .status = LS_OK };
+    cr_assert_not_null(ls_kernel_openblas(LS_FLOAT32, &f), "%s", f.text); /* it is loaded */
     EACH_TABLE(canonical)
     for (int i = 0; i < 8; i++) {
         const ls_kernel *k = i < 4 ? canonical : canonical->openblas;
@@ -240,8 +242,10 @@ Test(kernel, openblas_makes_the_same_products)
     static const int64_t sizes[][3] = { { 140, 150, 300 }, { 33, 1, 64 }, { 1, 70, 1 },
                                         { 5, 3, 0 },       { 0, 4, 3 },   { 64, 200, 31 } };
     for (int type = 0; type < 2; type++) {
-        const ls_kernel *k = ls_kernel_openblas(type ? LS_FLOAT64 : LS_FLOAT32);
+        ls_failure f = { .status = LS_OK };
+        const ls_kernel *k = ls_kernel_openblas(type ? LS_FLOAT64 : LS_FLOAT32, &f);
         uint64_t s = 6;
+        cr_assert_not_null(k, "%s", f.text);
         cr_assert_null(k->openblas);
         cr_assert_eq(strncmp(ls_kernel_numerics(k), "openblas/", 9), 0);
         cr_assert_str_eq(ls_kernel_numerics(ls_kernel_for(k->dtype, NULL)), "1");
@@ -255,7 +259,8 @@ Test(kernel, leaves_of_openblas_do_not_see_one_another)
 {
     enum { M = 77, N = 50, K = 300, LEAF = 8 };
     for (int type = 0; type < 2; type++) {
-        const ls_kernel *k = ls_kernel_openblas(type ? LS_FLOAT64 : LS_FLOAT32);
+        ls_failure f = { .status = LS_OK };
+        const ls_kernel *k = ls_kernel_openblas(type ? LS_FLOAT64 : LS_FLOAT32, &f);
         uint64_t s = 7;
         double *a = numbers(k->dtype, M * K, &s), *b = numbers(k->dtype, N * K, &s);
         char *ta = typed(k->dtype, M * K, a), *tb = typed(k->dtype, N * K, b);
