@@ -97,12 +97,14 @@ LS_API int64_t ls_loader_rows(const ls_loader *l, int64_t epoch, int64_t step, i
 LS_API void    ls_loader_free(ls_loader *l);
 
 /* ---- writing a dataset file ---------------------------------------------------------------------
- * Written beside its final name and renamed when closed: a file under the name is whole. */
+ * It gets its name when it is closed: a file under the name is whole. */
 typedef enum ls_store_type { LS_STORE_F32 = 0, LS_STORE_F64, LS_STORE_U8, LS_STORE_I64 } ls_store_type;
 typedef struct ls_column { const char *name; ls_store_type type; ls_shape row; } ls_column; /* y's name "": no y */
 typedef struct ls_writer ls_writer;
 /* Errors  OUTPUT: the file cannot be made, or is there already.  Calls  local: under ls_is_root() */
 LS_API ls_writer *ls_writer_new(ls_ctx *ctx, const char *path, ls_column x, ls_column y);
+/* The same; a file of that name is replaced when the new one is whole. */
+LS_API ls_writer *ls_writer_replace(ls_ctx *ctx, const char *path, ls_column x, ls_column y);
 LS_API ls_status  ls_writer_add(ls_writer *w, int64_t rows, const void *x, const void *y);
 LS_API ls_status  ls_writer_close(ls_writer *w); /* only now the file is there */
 #ifdef __cplusplus

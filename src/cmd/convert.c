@@ -115,48 +115,32 @@ static int64_t copy(ls_ctx *ctx, const ls_convert *o, ls_stream *in, ls_source *
 }
 
 /* ---- the new file ---------------------------------------------------------------------------- */
-/* The name to write under: the target's own, or one beside it that replaces it in the end. */
-static const char *name_to_write(const ls_convert *o, ls_arena *a, ls_failure *f)
+/* Whether something there is in the way. */
+static ls_status look_at_target(const ls_convert *o, ls_failure *f)
 {
-    size_t bytes = strlen(o->target) + 32;
-    char *name = ls_arena_take(a, bytes);
     struct stat there;
-    if (stat(o->target, &there)) return o->target;
-    if (!S_ISREG(there.st_mode)) {
-        ls_failure_set(f, LS_ERR_OUTPUT, "%s is there already, and no file that could be replaced",
-                       o->target);
-        return NULL;
-    }
-    if (!o->force) {
-        ls_failure_set(f, LS_ERR_OUTPUT, "%s is there already; --force replaces it", o->target);
-        return NULL;
-    }
-    if (name) snprintf(name, bytes, "%s.new-%ld", o->target, (long)getpid());
-    else ls_failure_set(f, LS_ERR_MEMORY, "no memory for a name");
-    return name;
+    if (stat(o->target, &there)) return LS_OK;
+    if (!S_ISREG(there.st_mode))
+        return ls_failure_set(f, LS_ERR_OUTPUT,
+                              "%s is there already, and no file that could be replaced", o->target);
+    if (!o->force)
+        return ls_failure_set(f, LS_ERR_OUTPUT, "%s is there already; --force replaces it",
+                              o->target);
+    return LS_OK;
 }
 
-static void put_in_place(ls_ctx *ctx, const char *written, const char *target)
-{
-    if (written == target || !rename(written, target)) return;
-    ls_fail(ctx, LS_ERR_OUTPUT, "%s: %s", target, strerror(errno));
-    unlink(written);
-}
-
-static void convert_from(ls_ctx *ctx, const ls_convert *o, ls_stream *in, ls_arena *a)
+static void convert_from(ls_ctx *ctx, const ls_convert *o, ls_stream *in)
 {
     ls_source source = { 0 };
     ls_failure f = { 0 };
-    const char *written = name_to_write(o, a, &f);
-    if (written && !open_source(in, o, &source, &f)) {
-        ls_writer *w = ls_writer_new(ctx, written, source.x, source.y);
+    if (!look_at_target(o, &f) && !open_source(in, o, &source, &f)) {
+        ls_writer *w = o->force ? ls_writer_replace(ctx, o->target, source.x, source.y)
+                                : ls_writer_new(ctx, o->target, source.x, source.y);
         int64_t count = w ? copy(ctx, o, in, &source, w) : 0;
-        if (count > 0 && !ls_writer_close(w)) {
-            put_in_place(ctx, written, o->target);
+        if (count > 0 && !ls_writer_close(w))
             ls_printf(ctx, "%s: %lld rows, x [%lld] %s, y %s\n", o->target, (long long)count,
                       (long long)source.x.row.dim[0], name_of(source.x.type),
                       name_of(source.y.type));
-        }
     }
     if (source.end) source.end(source.self);
     if (f.status) ls_command_fail(ctx, &ls_convert_command, &f);
@@ -172,7 +156,7 @@ static void run(ls_ctx *ctx, int64_t count, const char *const *words)
                    !ls_configure(ctx, &(ls_opts){ .deadline_s = LONGEST_S });
     if (is_fine && ls_is_root(ctx)) {
         if (ls_stream_open(o.source, &in, &f)) ls_fail_with(ctx, &f);
-        else convert_from(ctx, &o, in, &a);
+        else convert_from(ctx, &o, in);
         ls_stream_close(in);
     }
     ls_arena_free(&a);

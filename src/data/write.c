@@ -20,17 +20,17 @@ static void end_writer(void *self)
     ls_memory_free(w);
 }
 
-ls_writer *ls_writer_new(ls_ctx *ctx, const char *path, ls_column x, ls_column y)
+static ls_writer *begin(ls_ctx *ctx, const char *path, bool replaces, ls_column x, ls_column y)
 {
     ls_failure f = { 0 };
     if (!ctx || ctx->failure.status) return NULL;
     if (!path || !*path) {
-        ls_fail(ctx, LS_ERR_ARG, "ls_writer_new: path is missing");
+        ls_fail(ctx, LS_ERR_ARG, "ls_writer_%s: path is missing", replaces ? "replace" : "new");
         return NULL;
     }
     ls_writer *w = ls_new(ctx, sizeof *w, "a writer");
     if (!w) return NULL;
-    if (ls_h5_writer_open(path, &x, &y, &w->file, &f)) {
+    if (ls_h5_writer_open(path, replaces, &x, &y, &w->file, &f)) {
         ls_fail_with(ctx, &f);
         ls_memory_free(w);
         return NULL;
@@ -38,6 +38,16 @@ ls_writer *ls_writer_new(ls_ctx *ctx, const char *path, ls_column x, ls_column y
     w->ctx = ctx;
     ls_own(ctx, &w->owned, end_writer);
     return w;
+}
+
+ls_writer *ls_writer_new(ls_ctx *ctx, const char *path, ls_column x, ls_column y)
+{
+    return begin(ctx, path, false, x, y);
+}
+
+ls_writer *ls_writer_replace(ls_ctx *ctx, const char *path, ls_column x, ls_column y)
+{
+    return begin(ctx, path, true, x, y);
 }
 
 ls_status ls_writer_add(ls_writer *w, int64_t rows, const void *x, const void *y)

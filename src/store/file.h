@@ -21,19 +21,26 @@ void      ls_input_close(int fd); /* -1 is fine */
 /* ---- writing --------------------------------------------------------------------------------- */
 enum { LS_PATH_BYTES = 4096 };
 #define LS_OUTPUT_MARK ".tmp-"
-/* A file that is written under a temporary name, ".NAME.tmp-HOST-PID". Where a call fails, the file is
- * gone already and fd is -1. */
+/* A file that is written under a temporary name, ".NAME.tmp-HOST-PID", or without one. Where a call fails,
+ * the file is gone already and fd is -1. */
 typedef struct ls_output {
     int         fd;
     const char *what; /* "checkpoint": for messages */
     ls_shown    place; /* the directory: for messages */
-    char        path[LS_PATH_BYTES];
+    char        dir[LS_PATH_BYTES];
+    char        path[LS_PATH_BYTES]; /* "": it has no name */
+    char        between[LS_PATH_BYTES]; /* of one without */
 } ls_output;
 ls_status ls_output_open(ls_output *o, const char *dir, const char *name, const char *what, ls_failure *f);
+/* The same without a name where the file system can do that: it ends with this process, however that ends. Where
+ * not, what dead processes of this host have left of that name goes first. For reading as well. */
+ls_status ls_output_open_nameless(ls_output *o, const char *dir, const char *name, const char *what, ls_failure *f);
 /* The file will have so many bytes: what does not fit is known before anything is written. */
 ls_status ls_output_reserve(ls_output *o, int64_t bytes, ls_failure *f);
 ls_status ls_output_write(ls_output *o, int64_t at, const void *data, size_t bytes, ls_failure *f);
-ls_status ls_output_close(ls_output *o, ls_failure *f); /* on disk, still under its temporary name */
+ls_status ls_output_close(ls_output *o, ls_failure *f); /* on disk, still under its temporary name, or without */
+/* Gives a closed file its name, in the same directory, on disk; one that has it is replaced, or that is OUTPUT. */
+ls_status ls_output_name(ls_output *o, const char *path, bool replaces, ls_failure *f);
 void      ls_output_drop(ls_output *o);
 /* Whether a temporary file, its name given from ".tmp-" on, is one whose process, on this host, is no
  * more. */

@@ -48,13 +48,13 @@ void      ls_table_limit(ls_table *t, size_t bytes);
 ls_status ls_file_describe(const char *path, FILE *out, ls_failure *f);
 
 /* ---- a new dataset file -------------------------------------------------------------------------
- * Two datasets of equally many rows, in chunks of whole rows with checksums. Written under a temporary
- * name beside its own, and linked to that when it is on disk; a file of that name is never replaced. After an error the
- * temporary file is gone, and every call gives that error again. */
+ * Two datasets of equally many rows, in chunks of whole rows with checksums. It has no name, or where a file
+ * system needs one a temporary one, until it is on disk; a file of that name is replaced only if replaces. After an
+ * error nothing is left of it, and every call gives that error again. */
 typedef struct ls_h5_writer ls_h5_writer;
 /* Names NULL: "/x", "/y"; y "": there is x alone. OUTPUT: the file cannot be made, or is there already;
  * ARG: names or shapes. */
-ls_status ls_h5_writer_open(const char *path, const ls_column *x, const ls_column *y, ls_h5_writer **out,
+ls_status ls_h5_writer_open(const char *path, bool replaces, const ls_column *x, const ls_column *y, ls_h5_writer **out,
                             ls_failure *f);
 ls_status ls_h5_writer_add(ls_h5_writer *w, int64_t rows, const void *x, const void *y, ls_failure *f);
 ls_status ls_h5_writer_close(ls_h5_writer *w, ls_failure *f); /* frees w, also after an error */

@@ -37,6 +37,7 @@ typedef struct column {
 
 struct ls_h5_writer {
     char path[LS_PATH_BYTES], dir[LS_PATH_BYTES];
+    bool replaces;        /* what has that name */
     ls_output file, wait; /* wait: the values of y, until the end */
     int wait_in;          /* the same for reading */
     int64_t rows;
@@ -167,8 +168,9 @@ static ls_status set_column(column *c, const ls_column *is, const char *name, ls
                               ls_show(name).text, ls_show_size((uint64_t)c->row_bytes).text);
     c->chunk_rows = c->row_bytes < CHUNK_BYTES ? CHUNK_BYTES / c->row_bytes : 1;
     c->room = chunk_bytes(c) < BUFFER_BYTES ? BUFFER_BYTES / chunk_bytes(c) : 1;
-    c->buffer = ls_memory_new((size_t)(c->room * chunk_bytes(c)));
-    if (!c->buffer) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to write a dataset");
+    const size_t bytes = (size_t)(c->room * chunk_bytes(c));
+    c->buffer = ls_memory_new(bytes);
+    if (!c->buffer) return ls_failure_memory(f, bytes, "writing a dataset");
     return LS_OK;
 }
 
@@ -181,24 +183,25 @@ static ls_status set_path(ls_h5_writer *w, const char *path, const char **base, 
                               ls_show(path).text);
     strcpy(w->path, path);
     if (slash) memcpy(w->dir, path, slash == path ? 1 : (size_t)(slash - path));
-    if (is_there_already(path))
+    if (!w->replaces && is_there_already(path))
         return ls_failure_set(f, LS_ERR_OUTPUT, "%s is there already: remove it or name another",
                               ls_show(path).text);
     return LS_OK;
 }
 
-ls_status ls_h5_writer_open(const char *path, const ls_column *x, const ls_column *y,
+ls_status ls_h5_writer_open(const char *path, bool replaces, const ls_column *x, const ls_column *y,
                             ls_h5_writer **out, ls_failure *f)
 {
     const char *base;
     bool has_y = !y->name || *y->name;
     *out = NULL;
     ls_h5_writer *w = ls_memory_new(sizeof *w);
-    if (!w) return ls_failure_set(f, LS_ERR_MEMORY, "no memory to write a dataset");
+    if (!w) return ls_failure_memory(f, sizeof *w, "writing a dataset");
     w->file.fd = w->wait.fd = w->wait_in = -1;
+    w->replaces = replaces;
     if (set_path(w, path, &base, f) || set_column(&w->x, x, "/x", f) ||
         (has_y && set_column(&w->y, y, "/y", f)) || try_frame(w, f) ||
-        ls_output_open(&w->file, w->dir, base, "dataset", f)) {
+        ls_output_open_nameless(&w->file, w->dir, base, "dataset", f)) {
         ls_h5_writer_drop(w);
         return f->status;
     }
@@ -226,12 +229,13 @@ static ls_status open_wait(ls_h5_writer *w, ls_failure *f)
 {
     const char *slash = strrchr(w->path, '/');
     char name[LS_PATH_BYTES + 2];
-    int64_t bytes;
     snprintf(name, sizeof name, "%s-y", slash ? slash + 1 : w->path);
-    if (ls_output_open(&w->wait, w->dir, name, "dataset", f)) return f->status;
-    w->wait_in = ls_input_open(w->wait.path, &bytes, f);
-    (void)unlink(w->wait.path); /* fails: it is dropped by name later */
-    return f->status;
+    if (ls_output_open_nameless(&w->wait, w->dir, name, "dataset", f)) return f->status;
+    w->wait_in = dup(w->wait.fd);
+    if (w->wait_in < 0)
+        return ls_failure_set(f, LS_ERR_IO, "%s: %s", ls_show(w->path).text, strerror(errno));
+    if (w->wait.path[0] && !unlink(w->wait.path)) w->wait.path[0] = '\0';
+    return LS_OK;
 }
 
 /* Writes what is in the buffer. */
@@ -252,17 +256,18 @@ static uint8_t *chunk_of(const column *c)
     return c->buffer + c->waiting * chunk_bytes(c);
 }
 
-static bool make_digest_room(column *c)
+static ls_status make_digest_room(column *c, const char *path, ls_failure *f)
 {
-    if (c->chunks < c->digest_room) return true;
+    if (c->chunks < c->digest_room) return LS_OK;
     int64_t room = c->digest_room ? 2 * c->digest_room : 64;
-    uint64_t *more = ls_memory_new((size_t)room * sizeof *more);
-    if (!more) return false;
+    const size_t bytes = (size_t)room * sizeof(uint64_t);
+    uint64_t *more = ls_memory_new(bytes);
+    if (!more) return ls_failure_memory(f, bytes, "writing %s", ls_show(path).text);
     if (c->chunks) memcpy(more, c->digest, (size_t)c->chunks * sizeof *more);
     ls_memory_free(c->digest);
     c->digest = more;
     c->digest_room = room;
-    return true;
+    return LS_OK;
 }
 
 /* The chunk that is being filled is complete; where it is the last one, zeros fill it up. */
@@ -271,9 +276,7 @@ static ls_status end_chunk(ls_h5_writer *w, column *c, ls_failure *f)
     if (c->used == 0) return LS_OK;
     size_t all = (size_t)(c->chunk_rows * c->row_bytes);
     uint8_t *chunk = chunk_of(c);
-    if (!make_digest_room(c))
-        return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to write a dataset",
-                              ls_show(w->path).text);
+    if (make_digest_room(c, w->path, f)) return f->status;
     c->digest[c->chunks] = ls_digest64(0, chunk, c->used);
     memset(chunk + c->used, 0, all - c->used);
     uint32_t sum = ls_fletcher32(chunk, all);
@@ -333,9 +336,7 @@ static ls_status move_y(ls_h5_writer *w, ls_failure *f)
     int64_t left = w->y.chunks * chunk_bytes(&w->y);
     size_t most = (size_t)(left < BUFFER_BYTES ? left : BUFFER_BYTES);
     uint8_t *buffer = ls_memory_new(most);
-    if (!buffer)
-        return ls_failure_set(f, LS_ERR_MEMORY, "%s: no memory to write a dataset",
-                              ls_show(w->path).text);
+    if (!buffer) return ls_failure_memory(f, most, "writing %s", ls_show(w->path).text);
     for (int64_t at = 0; left > 0 && !f->status; at += (int64_t)most, left -= (int64_t)most) {
         if ((int64_t)most > left) most = (size_t)left;
         if (!ls_input_read(w->wait_in, w->path, at, buffer, most, f))
@@ -343,23 +344,6 @@ static ls_status move_y(ls_h5_writer *w, ls_failure *f)
     }
     ls_memory_free(buffer);
     return f->status;
-}
-
-/* Gives the file its name, unless another has it. */
-static ls_status give_name(ls_h5_writer *w, ls_failure *f)
-{
-    if (link(w->file.path, w->path) == 0) {
-        ls_output_drop(&w->file);
-        return ls_folder_sync(w->dir, f);
-    }
-    /* Where a file system has no links, a rename must do. */
-    bool no_links = errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK;
-    if (no_links && !is_there_already(w->path) && rename(w->file.path, w->path) == 0) {
-        w->file.path[0] = '\0';
-        return ls_folder_sync(w->dir, f);
-    }
-    return ls_failure_set(f, LS_ERR_OUTPUT, "%s cannot be made: %s", ls_show(w->path).text,
-                          is_there_already(w->path) ? "it is there already" : strerror(errno));
 }
 
 /* A chunk has no more rows than there are. */
@@ -384,7 +368,7 @@ static ls_status finish(ls_h5_writer *w, ls_failure *f)
         ls_output_write(&w->file, 0, fr.head, LS_FRAME_HEAD, f);
     free_frame(&fr);
     if (f->status || ls_output_close(&w->file, f)) return f->status;
-    return give_name(w, f);
+    return ls_output_name(&w->file, w->path, w->replaces, f);
 }
 
 ls_status ls_h5_writer_close(ls_h5_writer *w, ls_failure *f)

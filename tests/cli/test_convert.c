@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 TestSuite(csv, .init = place_begin, .fini = place_end);
 TestSuite(idx, .init = place_begin, .fini = place_end);
@@ -390,6 +392,33 @@ Test(target, what_is_there_stays_unless_forced)
     expect_end(lockstep("convert", "a.csv", "d.h5", "--force"), 73, "",
                "lockstep: d.h5 is there already, and no file that could be replaced\n");
     cr_expect_eq(files_here(), 4, "what could not be put in place is left");
+}
+
+/* A process that is killed halfway leaves nothing; one that could not help it is cleared away by the next. */
+Test(target, nothing_is_left_of_those_that_died)
+{
+    char command[400], host[65], stale[3][200];
+    for (int i = 0; i < 2; i++) {
+        sprintf(command,
+                "rm -f f; mkfifo f; %s convert f b.h5 & p=$!; exec 3>f; "
+                "yes 1,2 | head -c 600000 >&3; sleep 0.2; kill -%s $p; wait $p; rm f",
+                getenv("LS_LOCKSTEP"), i ? "TERM" : "KILL");
+        spawned_free(run("sh", "-c", command, NULL));
+        cr_expect_eq(files_here(), 0, "round %d", i);
+    }
+    pid_t dead = fork();
+    if (dead == 0) _exit(0);
+    cr_assert(waitpid(dead, NULL, 0) == dead && !gethostname(host, sizeof host));
+    for (char *c = host; *c; c++)
+        if (*c == '-') *c = '_';
+    sprintf(stale[0], ".b.h5.tmp-%s-%ld", host, (long)dead);
+    sprintf(stale[1], ".b.h5-y.tmp-%s-%ld", host, (long)dead);
+    sprintf(stale[2], ".b.h5.tmp-%s-%ld", host, (long)getpid()); /* of one that lives */
+    for (int i = 0; i < 3; i++) write_text(stale[i], "1");
+    write_text("a.csv", "1,2\n3,4\n");
+    expect_end(lockstep("convert", "a.csv", "b.h5"), 0, NULL, "");
+    cr_expect(access(stale[0], F_OK) && access(stale[1], F_OK) && !access(stale[2], F_OK));
+    cr_expect_eq(files_here(), 3);
 }
 
 Test(target, sources_that_are_none)
