@@ -105,6 +105,11 @@ ls_status ls_config_check(const ls_settings *s, ls_failure *f)
 {
     const ls_config *c = s->values;
     const ls_sgd_opts *sgd = &c->optimizer.sgd;
+    const double divisor = c->dtype ? c->data.x_scale : (double)(float)c->data.x_scale;
+    if (!isnormal(divisor))
+        return ls_complain(f, LS_ERR_CONFIG, ls_config_at(s, "data.x_scale"),
+                           "%s cannot divide by %g: it is too %s", c->dtype ? "float64" : "float32",
+                           c->data.x_scale, c->data.x_scale < 1 ? "small" : "large");
     const ls_origin *nesterov = ls_config_at(s, "optimizer.sgd.nesterov");
     if (sgd->nesterov && sgd->momentum == 0)
         return ls_complain(f, LS_ERR_CONFIG, nesterov,

@@ -41,8 +41,8 @@ static ls_status make_room(h5_dataset *h, int64_t count, ls_failure *f)
     h->rows = ls_memory_new((size_t)count * row);
     h->room = h->local && h->place && h->rows ? count : 0;
     if (h->room) return LS_OK;
-    return ls_failure_set(f, LS_ERR_MEMORY, "no memory: reading %lld rows of %s needs %zu bytes",
-                          (long long)count, h->base.name, (size_t)count * row);
+    return ls_failure_memory(f, (size_t)count * (row + sizeof *h->local + sizeof *h->place),
+                             "reading %lld rows of %s", (long long)count, h->base.name);
 }
 
 /* The n rows listed in local, to their places in out. */
@@ -207,8 +207,10 @@ ls_dataset *ls_h5_dataset(ls_ctx *ctx, const char *path, const ls_h5_opts *o)
 {
     if (!ls_enter(ctx, "ls_h5_dataset")) return ls_agree(ctx), NULL;
     h5_dataset *h = NULL;
+    double divisor = o ? o->x_scale : 0; /* as the context's type holds it */
+    if (ctx->opts.dtype == LS_FLOAT32) divisor = (double)(float)divisor;
     if (!path || !*path) ls_fail(ctx, LS_ERR_ARG, "ls_h5_dataset: path is missing");
-    else if (o && !(o->x_scale == 0 || isnormal(o->x_scale)))
+    else if (o && !(o->x_scale == 0 || isnormal(divisor)))
         ls_fail(ctx, LS_ERR_ARG, "%s: x_scale is %g: x cannot be divided by that", path,
                 o->x_scale);
     else h = (h5_dataset *)ls_dataset_make(ctx, sizeof *h, &h5_kind, path);

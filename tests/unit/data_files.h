@@ -179,10 +179,13 @@ Test(files, refused_with_a_reason)
     cr_expect_null(ls_h5_dataset(ctx, "a.h5", &(ls_h5_opts){ .x = "/images" }));
     expect_failure(ctx, LS_ERR_DATA, "/images");
     end(ctx);
-    ctx = begin();
-    cr_expect_null(ls_h5_dataset(ctx, "a.h5", &(ls_h5_opts){ .x_scale = NAN }));
-    expect_failure(ctx, LS_ERR_ARG, "x_scale");
-    end(ctx);
+    const double scales[] = { NAN, 1e-320, 1e-50, 1e50 }; /* the last two: nothing that float32 holds */
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
+        ctx = begin();
+        cr_expect_null(ls_h5_dataset(ctx, "a.h5", &(ls_h5_opts){ .x_scale = scales[i] }));
+        expect_failure(ctx, LS_ERR_ARG, "x_scale");
+        end(ctx);
+    }
 }
 
 /* Another rank opens the files that the root has found, and compares its layout with the root's. */
