@@ -9,6 +9,9 @@
 #include "base/base.h"
 #include <signal.h>
 
+static const int numbers[] = { SIGTERM, SIGINT, SIGUSR1 };
+enum { NUMBERS = sizeof numbers / sizeof *numbers };
+
 static volatile sig_atomic_t asked;
 
 static void ask(int number)
@@ -19,11 +22,18 @@ static void ask(int number)
 
 void ls_stop_catch(void)
 {
-    static const int numbers[] = { SIGTERM, SIGINT, SIGUSR1 };
     struct sigaction a = { .sa_handler = ask, .sa_flags = SA_RESTART };
     (void)sigemptyset(&a.sa_mask);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    for (size_t i = 0; i < NUMBERS; i++)
         (void)sigaction(numbers[i], &a, NULL); /* fails only for numbers that are no signals */
+}
+
+void ls_stop_let_through(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < NUMBERS; i++) (void)sigaddset(&set, numbers[i]);
+    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 bool ls_stop_asked(void)

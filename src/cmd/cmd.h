@@ -1,5 +1,6 @@
 /* cmd.h -- floor 7: the lockstep command. Stands on the public headers, base, libyaml and zlib.
  *
+ *   lockstep.c   the program: loads the others
  *   main.c    the table of sub-commands          words.c   the words after a sub-command
  *   train.c   eval.c   convert.c   inspect.c     help.c    what --help prints
  *   launch.c  mpirun, started again              job.c     one mpirun, watched

@@ -170,9 +170,10 @@ static bool was_asked(const ls_job *j)
     return j->rank_signal == SIGTERM || j->rank_signal == SIGINT || j->rank_signal == SIGUSR1;
 }
 
+/* j: NULL where no job was there to stop. */
 static void stop(const state *s, const ls_job *j)
 {
-    if (j->stopped[0]) ls_fail(s->ctx, LS_ERR_STOPPED, "%s", j->stopped);
+    if (j && j->stopped[0]) ls_fail(s->ctx, LS_ERR_STOPPED, "%s", j->stopped);
     else if (s->step >= 0)
         ls_fail(s->ctx, LS_ERR_STOPPED,
                 "stopped; the newest checkpoint is of step %lld: run again to "
@@ -226,6 +227,10 @@ static void watch(state *s, int64_t words, const char *const *word, ls_arena *a)
         ls_job j;
         ls_failure f = { 0 };
         int64_t before = s->step;
+        if (ls_stop_asked()) {
+            stop(s, NULL);
+            return;
+        }
         const char *const *args = make_args(s, words, word, a);
         if (!args)
             ls_failure_memory(&f, ((size_t)words + strlen(s->o->mpirun) + 8) * sizeof *args,
@@ -243,10 +248,6 @@ static void watch(state *s, int64_t words, const char *const *word, ls_arena *a)
         }
         if (!goes_on(s, &j, before)) return;
         wait_pause(pause_s(s));
-        if (ls_stop_asked()) {
-            stop(s, &j);
-            return;
-        }
     }
 }
 
@@ -259,7 +260,6 @@ static void run(ls_ctx *ctx, int64_t count, const char *const *words)
     ls_arena a = { 0 };
     state s = { ctx, &o, &c, .step = -1, .epoch = -1, .note = { .fd = -1 } };
     int64_t train;
-    ls_stop_catch();
     if (getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMIX_RANK"))
         ls_fail(ctx, LS_ERR_USE, "launch starts mpirun itself: call it without");
     else if (read_words(ctx, count, words, &o, &a, &train)) {

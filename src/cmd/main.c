@@ -3,7 +3,7 @@
  * Every rank starts lockstep first of all, so that whatever happens, one rank says it and all end
  * with one exit code. A sub-command leaves its error in the context; ls_finish() turns it into the
  * exit code. Signals that ask a training to stop are caught before that, so that none ends it
- * halfway.
+ * halfway; until then they are blocked (lockstep.c).
  */
 #include "cmd/cmd.h"
 #include <errno.h>
@@ -86,9 +86,12 @@ static double early_deadline(int argc, char **argv)
     return text && ls_text_real(text, &s) && s > 0 ? s : 0;
 }
 
-int main(int argc, char **argv)
+LS_API int ls_command_main(int argc, char **argv)
 {
-    if (argc > 1 && !strcmp(argv[1], ls_train_command.name)) ls_stop_catch();
+    const char *word = argc > 1 ? argv[1] : "";
+    if (!strcmp(word, ls_train_command.name) || !strcmp(word, ls_launch_command.name))
+        ls_stop_catch();
+    ls_stop_let_through();
     (void)setenv("OPENBLAS_NUM_THREADS", "1",
                  1); /* it starts none that it will not be asked to use */
     if (getenv("PMIX_RANK"))

@@ -118,6 +118,30 @@ def a_wish_to_stop_is_handed_on():
         os.remove('ready')
 
 
+def takes(pid, number):
+    """Whether a process keeps a signal for later or has a handler for it."""
+    try:
+        with open(f'/proc/{pid}/status') as file:
+            masks = [int(m, 16) for m in re.findall(r'Sig(?:Blk|Cgt):\s*(\w+)', file.read())]
+    except OSError:
+        masks = []
+    return any(m >> (number - 1) & 1 for m in masks)
+
+
+def a_wish_to_stop_is_taken_before_libraries_are_loaded():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) * 5:
+        job = begin('touch started; exec sleep 50\n')
+        is_loaded = False
+        while job.poll() is None and not takes(job.pid, number):
+            assert not is_loaded, 'libraries are loaded, and %s is not taken' % number
+            with open(f'/proc/{job.pid}/maps') as file:
+                is_loaded = 'libmpi' in file.read()
+        job.send_signal(number)
+        _, text = job.communicate(timeout=30)
+        assert job.returncode == 75 and 'run again' in text, (number, job.returncode, text)
+    assert not os.path.exists('started')
+
+
 def a_rank_that_was_asked_to_stop_is_not_started_again():
     code, text = run('echo "mpirun noticed that process rank 1 with PID 0 on node a exited on signal 15 (Terminated)."'
                      ' > said\nd=$(printf "%070d" 0 | tr 0 -)\n(echo $d; cat said; echo $d) >&2; exit 143\n')
@@ -159,7 +183,7 @@ def nothing_is_ended_by_an_old_number():
 
 def main():
     cases = [f for name, f in globals().items() if callable(f) and getattr(f, '__module__', '') == '__main__'
-             and name not in ('begin', 'run', 'starts', 'wait_for', 'main')]
+             and name not in ('begin', 'run', 'starts', 'takes', 'wait_for', 'main')]
     print('1..%d' % len(cases))
     data = tempfile.mkdtemp(prefix='lockstep-launch-')
     os.chdir(data)

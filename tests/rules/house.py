@@ -37,6 +37,7 @@ LIBRARIES = {
     'dlfcn.h': {'kernel'},
     'immintrin.h': {'base', 'kernel'},
     'cpuid.h': {'base', 'kernel'},
+    'dlfcn.h': {'cmd', 'kernel'},
     'yaml.h': {'cmd'},
     'zlib.h': {'cmd'},
 }
