@@ -6,73 +6,100 @@
  * that are stopped are named. The lowest rank that is not speaks first, and whoever has been told to end
  * meanwhile is silent. A rank that was stopped itself begins to count anew.
  *
+ * Before the end those that are stopped go on for a moment: mpirun may be waiting for the rest of a rank's
+ * first words, and would wait for ever, holding a lock, when that rank is ended between them.
+ *
  * Called by ranks.c.
  */
 #include "comm/inside.h"
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static const double grace_s = 1;
-static const double least_s = 20, overslept_s = 0.5;
+static const double least_s = 20, overslept_s = 0.5, slice_s = 0.25;
+static const double first_words_s = 0.25; /* for what takes milliseconds */
 
-/* Ranks of this job on this machine that are stopped, as "; rank 2 (process 123) is stopped"; how many of
- * them are below this one. */
-static int name_stopped(long own, char *text, size_t bytes)
+enum { MOST_NAMED = 8 };
+
+/* Ranks of this job on this machine that are stopped. */
+typedef struct stopped {
+    char text[512]; /* as "; rank 2 (process 123) is stopped" */
+    int lower;      /* of them are below this one */
+    int count;
+    pid_t pid[MOST_NAMED];
+} stopped;
+
+static void find_stopped(long own, stopped *out)
 {
     char job[128], theirs[128], rank[16];
     size_t used = 0;
-    int lower = 0;
-    *text = '\0';
-    if (!ls_process_says(getpid(), "PMIX_NAMESPACE", job, sizeof job)) return 0;
+    *out = (stopped){ .count = 0 };
+    if (!ls_process_says(getpid(), "PMIX_NAMESPACE", job, sizeof job)) return;
     DIR *d = opendir("/proc");
-    for (struct dirent *e; d && (e = readdir(d)) && used < bytes;) {
+    for (struct dirent *e; d && (e = readdir(d)) && out->count < MOST_NAMED;) {
         long pid = strtol(e->d_name, NULL, 10);
         if (pid < 1 || ls_process_of(pid).state != 'T') continue;
         if (!ls_process_says(pid, "PMIX_NAMESPACE", theirs, sizeof theirs) || strcmp(job, theirs) ||
             !ls_process_says(pid, "PMIX_RANK", rank, sizeof rank))
             continue;
-        used += (size_t)snprintf(text + used, bytes - used, "; rank %s (process %ld) is stopped",
-                                 rank, pid);
-        lower += strtol(rank, NULL, 10) < own;
+        used += (size_t)snprintf(out->text + used, sizeof out->text - used,
+                                 "; rank %s (process %ld) is stopped", rank, pid);
+        out->lower += strtol(rank, NULL, 10) < own;
+        out->pid[out->count++] = (pid_t)pid;
     }
     if (d) (void)closedir(d);
-    return lower;
 }
 
-/* Whether MPI is done within a time in which this process was not stopped itself. */
+/* Until they have said what they were at. */
+static void let_go_on(const stopped *s)
+{
+    for (int i = 0; i < s->count; i++) (void)kill(s->pid[i], SIGCONT);
+    if (s->count > 0) nanosleep(&(struct timespec){ 0, (long)(first_words_s * 1e9) }, NULL);
+}
+
+/* Whether MPI is done within a time in which this process was not stopped itself; in slices, so that it is
+ * seen whenever that was. */
 static bool is_done_within(ls_watchdog *w, double s)
 {
     struct timespec until;
-    int late = 0;
-    const double end_s = ls_clock_s() + s, whole_s = s;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    s += 1e-9 * (double)until.tv_nsec;
-    until.tv_sec += (time_t)s;
-    until.tv_nsec = (long)((s - (double)(time_t)s) * 1e9);
+    double end_s = ls_clock_s() + s;
     pthread_mutex_lock(&w->mutex);
-    while (!w->is_done && !late) late = pthread_cond_timedwait(&w->done, &w->mutex, &until);
+    for (double now = ls_clock_s(); !w->is_done && now < end_s;) {
+        double slice = end_s - now < slice_s ? end_s - now : slice_s, begin = now;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        slice += 1e-9 * (double)until.tv_nsec;
+        until.tv_sec += (time_t)slice;
+        until.tv_nsec = (long)((slice - (double)(time_t)slice) * 1e9);
+        (void)pthread_cond_timedwait(&w->done, &w->mutex, &until);
+        now = ls_clock_s();
+        if (now - begin > slice_s + overslept_s) end_s = now + s;
+    }
     bool is_done = w->is_done;
     pthread_mutex_unlock(&w->mutex);
-    if (!is_done && ls_clock_s() > end_s + overslept_s) return is_done_within(w, whole_s);
     return is_done;
 }
 
 static void *watch(void *of)
 {
     ls_watchdog *w = of;
-    char rank[16] = "0", count[16] = "", stopped[512];
+    char rank[16] = "0", count[16] = "";
+    stopped others;
     if (is_done_within(w, w->deadline_s)) return NULL;
     ls_process_says(getpid(), "PMIX_RANK", rank, sizeof rank);
     ls_process_says(getpid(), "OMPI_COMM_WORLD_SIZE", count, sizeof count);
     long own = strtol(rank, NULL, 10);
-    bool is_first = own == name_stopped(own, stopped, sizeof stopped);
-    if (!is_first && is_done_within(w, grace_s)) return NULL;
+    find_stopped(own, &others);
+    if (own != others.lower && is_done_within(w, grace_s)) return NULL;
+    pthread_mutex_lock(
+        &w->mutex); /* and never unlocked: what MPI is done with now goes no further */
     if (!ls_stop_asked())
         ls_comm_say("rank %s%s%s: waited %.3g s for all ranks to %s%s", rank, *count ? " of " : "",
-                    count, w->deadline_s, w->what, stopped);
+                    count, w->deadline_s, w->what, others.text);
+    let_go_on(&others);
     _exit(ls_exit_code(LS_ERR_LATE));
 }
 
