@@ -103,6 +103,7 @@ bool ls_fault_fail(ls_fault_point point, ls_failure *f); /* the same, with f set
 /* ---- wishes to end a run --------------------------------------------------------------------- */
 void ls_stop_catch(void); /* from now on SIGTERM, SIGINT and SIGUSR1 are wishes */
 void ls_stop_let_through(void); /* ends their being blocked by whoever began this process */
+bool ls_stop_is_caught(void);
 bool ls_stop_asked(void);
 
 /* ---- environment ------------------------------------------------------------------------------ */

@@ -12,7 +12,7 @@
 static const int numbers[] = { SIGTERM, SIGINT, SIGUSR1 };
 enum { NUMBERS = sizeof numbers / sizeof *numbers };
 
-static volatile sig_atomic_t asked;
+static volatile sig_atomic_t asked, is_caught;
 
 static void ask(int number)
 {
@@ -26,6 +26,12 @@ void ls_stop_catch(void)
     (void)sigemptyset(&a.sa_mask);
     for (size_t i = 0; i < NUMBERS; i++)
         (void)sigaction(numbers[i], &a, NULL); /* fails only for numbers that are no signals */
+    is_caught = 1;
+}
+
+bool ls_stop_is_caught(void)
+{
+    return is_caught != 0;
 }
 
 void ls_stop_let_through(void)

@@ -180,7 +180,7 @@ typedef struct ls_watchdog {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t done;
-    bool        is_there, is_done;
+    bool        is_there, is_done, is_overdue;
     double      deadline_s;
     const char *what; /* "begin" */
 } ls_watchdog;

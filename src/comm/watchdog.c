@@ -6,8 +6,8 @@
  * that are stopped are named. The lowest rank that is not speaks first, and whoever has been told to end
  * meanwhile is silent. A rank that was stopped itself begins to count anew.
  *
- * Before the end those that are stopped go on for a moment: mpirun may be waiting for the rest of a rank's
- * first words, and would wait for ever, holding a lock, when that rank is ended between them.
+ * Before the end those that are stopped go on, if only to end: mpirun may be waiting for the rest of a rank's
+ * first words, and would wait for ever, holding a lock, when it comes to its own end in between.
  *
  * Called by ranks.c.
  */
@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 static const double grace_s = 1;
-static const double least_s = 20, overslept_s = 0.5, slice_s = 0.25;
-static const double first_words_s = 0.25; /* for what takes milliseconds */
+static const double least_s = 20, overslept_s = 0.5, slice_s = 0.05;
+static const double first_words_s = 0.1; /* for what takes milliseconds */
 
 enum { MOST_NAMED = 8 };
 
@@ -54,15 +54,25 @@ static void find_stopped(long own, stopped *out)
     if (d) (void)closedir(d);
 }
 
-/* Until they have said what they were at. */
+/* Until they have said what they were at, or, where they take SIGTERM for a wish as this process does, have
+ * ended by themselves. */
 static void let_go_on(const stopped *s)
 {
-    for (int i = 0; i < s->count; i++) (void)kill(s->pid[i], SIGCONT);
+    for (int i = 0; i < s->count; i++) {
+        if (ls_stop_is_caught()) (void)kill(s->pid[i], SIGTERM);
+        (void)kill(s->pid[i], SIGCONT);
+    }
     if (s->count > 0) nanosleep(&(struct timespec){ 0, (long)(first_words_s * 1e9) }, NULL);
 }
 
+static void leave_if_told(const ls_watchdog *w)
+{
+    if (w->is_overdue && ls_stop_asked()) _exit(ls_exit_code(LS_ERR_LATE));
+}
+
 /* Whether MPI is done within a time in which this process was not stopped itself; in slices, so that it is
- * seen whenever that was. */
+ * seen whenever that was. Whoever has slept through half a deadline, or waited for all of it, ends when it
+ * is told to: mpirun gives two seconds to those that do not. */
 static bool is_done_within(ls_watchdog *w, double s)
 {
     struct timespec until;
@@ -77,6 +87,8 @@ static bool is_done_within(ls_watchdog *w, double s)
         (void)pthread_cond_timedwait(&w->done, &w->mutex, &until);
         now = ls_clock_s();
         if (now - begin > slice_s + overslept_s) end_s = now + s;
+        w->is_overdue = w->is_overdue || now - begin > w->deadline_s / 2;
+        if (!w->is_done) leave_if_told(w);
     }
     bool is_done = w->is_done;
     pthread_mutex_unlock(&w->mutex);
@@ -93,6 +105,7 @@ static void *watch(void *of)
     ls_process_says(getpid(), "OMPI_COMM_WORLD_SIZE", count, sizeof count);
     long own = strtol(rank, NULL, 10);
     find_stopped(own, &others);
+    w->is_overdue = true;
     if (own != others.lower && is_done_within(w, grace_s)) return NULL;
     pthread_mutex_lock(
         &w->mutex); /* and never unlocked: what MPI is done with now goes no further */
@@ -123,6 +136,7 @@ void ls_watchdog_end(ls_watchdog *w)
     pthread_cond_signal(&w->done);
     pthread_mutex_unlock(&w->mutex);
     if (w->is_there) pthread_join(w->thread, NULL);
+    leave_if_told(w); /* the others are gone */
     pthread_cond_destroy(&w->done);
     pthread_mutex_destroy(&w->mutex);
 }

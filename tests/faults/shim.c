@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -203,4 +204,15 @@ int mkdir(const char *path, mode_t mode)
     int (*real)(const char *, mode_t) = (int (*)(const char *, mode_t))next("mkdir");
     if (!is_ours(path)) return real(path, mode);
     CALL(int, real(path, mode));
+}
+
+/* Declared here, as the library's header has another kind of pointer for GNU sources. */
+int connect(int to, const void *address, unsigned bytes);
+int connect(int to, const void *address, unsigned bytes)
+{
+    static int times;
+    const char *rank = getenv("PMIX_RANK"), *wanted = getenv("LS_SHIM_STOP");
+    int got = (int)syscall(SYS_connect, to, address, bytes);
+    if (rank && wanted && !strcmp(rank, wanted) && times++ == 0) raise(SIGSTOP);
+    return got;
 }
