@@ -21,7 +21,7 @@
 
 static const double grace_s = 1;
 static const double least_s = 20, overslept_s = 0.5, slice_s = 0.05;
-static const double first_words_s = 0.1; /* for what takes milliseconds */
+static const double first_words_s = 0.25, last_words_s = 0.1; /* for what takes milliseconds */
 
 enum { MOST_NAMED = 8 };
 
@@ -54,15 +54,20 @@ static void find_stopped(long own, stopped *out)
     if (d) (void)closedir(d);
 }
 
-/* Until they have said what they were at, or, where they take SIGTERM for a wish as this process does, have
- * ended by themselves. */
+static void rest(double s)
+{
+    nanosleep(&(struct timespec){ 0, (long)(s * 1e9) }, NULL);
+}
+
+/* First until they have said what they were at; then, where they take SIGTERM for a wish as this process does,
+ * they are told to end: mpirun gives two seconds to those that do not. */
 static void let_go_on(const stopped *s)
 {
-    for (int i = 0; i < s->count; i++) {
-        if (ls_stop_is_caught()) (void)kill(s->pid[i], SIGTERM);
-        (void)kill(s->pid[i], SIGCONT);
-    }
-    if (s->count > 0) nanosleep(&(struct timespec){ 0, (long)(first_words_s * 1e9) }, NULL);
+    for (int i = 0; i < s->count; i++) (void)kill(s->pid[i], SIGCONT);
+    if (s->count > 0) rest(first_words_s);
+    if (s->count == 0 || !ls_stop_is_caught()) return;
+    for (int i = 0; i < s->count; i++) (void)kill(s->pid[i], SIGTERM);
+    rest(last_words_s);
 }
 
 static void leave_if_told(const ls_watchdog *w)
@@ -72,7 +77,7 @@ static void leave_if_told(const ls_watchdog *w)
 
 /* Whether MPI is done within a time in which this process was not stopped itself; in slices, so that it is
  * seen whenever that was. Whoever has slept through half a deadline, or waited for all of it, ends when it
- * is told to: mpirun gives two seconds to those that do not. */
+ * is told to. */
 static bool is_done_within(ls_watchdog *w, double s)
 {
     struct timespec until;
@@ -106,9 +111,11 @@ static void *watch(void *of)
     long own = strtol(rank, NULL, 10);
     find_stopped(own, &others);
     w->is_overdue = true;
-    if (own != others.lower && is_done_within(w, grace_s)) return NULL;
-    pthread_mutex_lock(
-        &w->mutex); /* and never unlocked: what MPI is done with now goes no further */
+    if (own != others.lower) {
+        if (is_done_within(w, grace_s)) return NULL;
+        find_stopped(own, &others);
+    }
+    pthread_mutex_lock(&w->mutex); /* for good: should MPI be done now, this rank goes no further */
     if (!ls_stop_asked())
         ls_comm_say("rank %s%s%s: waited %.3g s for all ranks to %s%s", rank, *count ? " of " : "",
                     count, w->deadline_s, w->what, others.text);
@@ -136,7 +143,10 @@ void ls_watchdog_end(ls_watchdog *w)
     pthread_cond_signal(&w->done);
     pthread_mutex_unlock(&w->mutex);
     if (w->is_there) pthread_join(w->thread, NULL);
-    leave_if_told(w); /* the others are gone */
+    for (double s = 0; w->is_overdue && s < 2 * first_words_s; s += slice_s) {
+        leave_if_told(w); /* the others are going, or gone */
+        rest(slice_s);
+    }
     pthread_cond_destroy(&w->done);
     pthread_mutex_destroy(&w->mutex);
 }
