@@ -7,6 +7,10 @@
  * parent does; ranks end with mpirun. What it leaves behind when it is killed, shared memory and a
  * directory, is removed (note.c).
  *
+ * mpirun ends ranks with two pauses of a second: before SIGTERM, and before SIGKILL. A rank needs them
+ * where everybody is told to end, as by a batch system, and a checkpoint is to be written; when a rank
+ * has died they are lost time, and cut short: a pause ends with any SIGCHLD, which is harmless besides.
+ *
  * Called by launch.c.
  */
 #include "cmd/cmd.h"
@@ -213,12 +217,22 @@ static void look_around(ls_job *j)
         ls_note_write(j->note, j->mpirun, j->number);
 }
 
+/* One of those that were here is not any more. */
+static bool has_lost_rank(const ls_job *j)
+{
+    for (int i = 0; i < j->ranks_found; i++)
+        if (kill(j->pid[i], 0) && errno == ESRCH) return true;
+    return false;
+}
+
 void ls_job_watch(ls_job *j, double hang_s)
 {
     double asked_s = 0, looked_s = 0;
-    bool is_open = true;
+    bool is_open = true, is_ending = false;
     while (!has_ended(j)) {
         double now = ls_clock_s();
+        is_ending = is_ending || has_lost_rank(j);
+        if (is_ending && !ls_stop_asked()) (void)kill(j->mpirun, SIGCHLD);
         if (is_open) is_open = listen_to(j, look_ms);
         else rest(look_ms / 1e3);
         if (now - looked_s > (now - j->begin_s < again_s * look_ms ? 2e-3 * look_ms : 1)) {

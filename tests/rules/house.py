@@ -34,7 +34,6 @@ LIBRARIES = {
     'hdf5.h': {'store'},
     'H5FDdevelop.h': {'store'},
     'cblas.h': {'kernel'},
-    'dlfcn.h': {'kernel'},
     'immintrin.h': {'base', 'kernel'},
     'cpuid.h': {'base', 'kernel'},
     'dlfcn.h': {'cmd', 'kernel'},
