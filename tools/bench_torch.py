@@ -14,7 +14,6 @@ of a matrix product, by which tools/bench finds the setting of OPENBLAS_CORETYPE
 import argparse
 import json
 import os
-import resource
 import socket
 import statistics
 import sys
@@ -28,8 +27,10 @@ import torch.distributed as dist  # noqa: E402
 import torch.multiprocessing as processes  # noqa: E402
 
 
-def peak_mib():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def used_mib():
+    """What it has in common with other processes is counted in parts."""
+    with open('/proc/self/smaps_rollup') as f:
+        return next(int(line.split()[1]) for line in f if line.startswith('Pss:')) / 1024
 
 
 def free_port():
@@ -56,7 +57,7 @@ def share(path, kind, rows, width, rank, ranks):
 
 def train(rank, o):
     begin = time.perf_counter()
-    start_mib = peak_mib()
+    start_mib = used_mib()
     torch.manual_seed(1)
     model = model_of(o.layers, o.act)
     net = torch.nn.parallel.DistributedDataParallel(model) if o.ranks > 1 else model
@@ -92,7 +93,7 @@ def train(rank, o):
         print(json.dumps({'torch': torch.__version__, 'rows_per_s': o.rows / typical,
                           'step_us': 1e6 * sum(seconds[1:] or seconds) / max(steps - steps // o.epochs, 1),
                           'cost': float(cost), 'first_step_s': first_s, 'start_mib': start_mib,
-                          'peak_mib': peak_mib()}), flush=True)
+                          'peak_mib': used_mib()}), flush=True)
 
 
 def allreduce(rank, o):

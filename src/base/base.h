@@ -186,6 +186,10 @@ typedef struct ls_links {
      * compute. Where there is none it is this rank's own. Not agreed in itself: NULL, with the
      * context failed, without memory. */
     void *(*shared_new)(ls_ctx *ctx, size_t bytes, bool common, const char *what);
+    /* Zeroed memory of which a node's ranks have one block, for copies of what each of them could get by
+     * itself, such as values in a file. Any of them writes it, and says there what it has written; nobody
+     * must wait for that. NULL where there is none, or with the context failed. */
+    void *(*copies_new)(ls_ctx *ctx, size_t bytes);
     /* The others are local. */
     void (*shared_free)(ls_ctx *ctx, void *p);
     bool (*is_common)(const ls_ctx *ctx, const void *p);

@@ -40,6 +40,7 @@ ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void
 
 ls_status ls_comm_collect(ls_ctx *ctx, const void *own, size_t bytes, size_t item, ls_take *take, void *of);
 void *ls_comm_shared_new(ls_ctx *ctx, size_t bytes, bool common, const char *what);
+void *ls_comm_copies_new(ls_ctx *ctx, size_t bytes);
 void  ls_comm_shared_free(ls_ctx *ctx, void *p);
 bool  ls_comm_is_common(const ls_ctx *ctx, const void *p);
 void  ls_comm_leave_common(ls_ctx *ctx);

@@ -88,7 +88,8 @@ typedef struct ls_node_place { int first, count, own, nodes, number; } ls_node_p
 typedef struct ls_shared {
     struct ls_shared *older;
     uint64_t id;     /* the exchange in which it was made */
-    bool     common; /* one block for all, the root's */
+    bool     common; /* one block for all, the first rank's */
+    bool     lasts;  /* common, and stays so */
     bool     unseen; /* perhaps not there on all ranks */
     size_t   bytes;
     char    *at[];   /* of every rank of the node */

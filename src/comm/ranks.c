@@ -22,6 +22,7 @@ const ls_links ls_comm_links = {
     .gather = ls_comm_gather,
     .collect = ls_comm_collect,
     .shared_new = ls_comm_shared_new,
+    .copies_new = ls_comm_copies_new,
     .shared_free = ls_comm_shared_free,
     .is_common = ls_comm_is_common,
     .leave_common = ls_comm_leave_common,

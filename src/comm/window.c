@@ -7,7 +7,8 @@
  * of this. All of it is agreed, so a block is there on all ranks or on none.
  *
  * A common block is that of the node's first rank alone, mapped by all. A rank that wants to go on with memory of its
- * own maps the same file privately at the same place: contents and addresses stay.
+ * own maps the same file privately at the same place: contents and addresses stay. Copies of what lies in files
+ * stay common.
  *
  * Called by ranks.c, board.c and, through ls_links, by those who make parameters and gradients.
  */
@@ -196,6 +197,15 @@ void *ls_comm_shared_new(ls_ctx *ctx, size_t bytes, bool common, const char *wha
     return ctx->failure.status ? NULL : ls_new(ctx, bytes, what);
 }
 
+void *ls_comm_copies_new(ls_ctx *ctx, size_t bytes)
+{
+    if (!ctx->comm->desk) return NULL;
+    ls_shared *s = add(ctx, bytes, true);
+    if (!s) return NULL;
+    s->lasts = true;
+    return s->at[0];
+}
+
 void ls_comm_shared_free(ls_ctx *ctx, void *p)
 {
     ls_comm *c = ctx->comm;
@@ -223,7 +233,7 @@ void ls_comm_leave_common(ls_ctx *ctx)
     ls_comm *c = ctx->comm;
     if (c->left_common) return;
     for (ls_shared *s = c->shared; s; s = s->older) {
-        if (!s->common) continue;
+        if (!s->common || s->lasts) continue;
         /* A copy first: pages of a private mapping follow the file until they are written. */
         char *at = s->at[0] - HEAD;
         const size_t bytes = s->bytes + HEAD;

@@ -3,7 +3,8 @@
  * The root finds the files of a list or pattern and all ranks open the same ones; each rank then
  * compares its layout with the root's, so that a stale copy on another machine is named and not
  * trained on. x is read in the context's type, y as classes where it is stored as integers. Rows of
- * several files are read file by file, whatever their order, and put in their places.
+ * several files are read file by file, whatever their order, and put in their places. Values that are
+ * kept in memory are there once for all ranks of a machine.
  *
  * Called by programs through ls_h5_dataset(); rows are read by loaders. */
 #include "data/dataset.h"
@@ -17,7 +18,8 @@ typedef struct member {
 
 typedef struct h5_dataset {
     ls_dataset base;
-    char *list; /* paths, one after another */
+    char *list;   /* paths, one after another */
+    void *copies; /* of values, in memory common to a node's ranks; or NULL */
     size_t list_bytes;
     int64_t count;
     member *file;
@@ -91,6 +93,7 @@ static void end_h5(ls_dataset *d)
         ls_table_close(h->file[i].x);
         ls_table_close(h->file[i].y);
     }
+    d->ctx->links->shared_free(d->ctx, h->copies);
     ls_memory_free(h->file);
     ls_memory_free(h->list);
     ls_memory_free(h->local);
@@ -184,6 +187,30 @@ static void compare_with_root(ls_dataset *d)
             d->name, (long long)d->rows, ls_row_str(d->x).text, (long long)root.number[0]);
 }
 
+/* Gives the tables of x and y their parts of the memory for copies; how many bytes those are. */
+static size_t copy_in(const h5_dataset *h, char *memory)
+{
+    size_t at = 0;
+    for (int64_t i = 0; i < 2 * h->count; i++) {
+        ls_table *t = i % 2 ? h->file[i / 2].y : h->file[i / 2].x;
+        const size_t bytes = t ? ls_table_copy_bytes(t) : 0;
+        if (bytes && memory) ls_table_copy_in(t, memory + at);
+        at += bytes;
+    }
+    return at;
+}
+
+static void share_copies(h5_dataset *h)
+{
+    enum { LEAST_BYTES = 64 << 10 };
+    const ls_dataset *d = &h->base;
+    if (d->ctx->failure.status) return;
+    if ((size_t)d->rows * (d->x_bytes + d->y_bytes) < LEAST_BYTES)
+        return; /* the same on all ranks */
+    h->copies = d->ctx->links->copies_new(d->ctx, copy_in(h, NULL));
+    copy_in(h, h->copies);
+}
+
 static void open_dataset(h5_dataset *h, const char *path, const ls_h5_opts *o)
 {
     ls_ctx *ctx = h->base.ctx;
@@ -201,6 +228,7 @@ static void open_dataset(h5_dataset *h, const char *path, const ls_h5_opts *o)
                            (ls_row){ y->is_integer ? LS_INT64 : ctx->opts.dtype, y->row });
     }
     compare_with_root(&h->base);
+    share_copies(h);
 }
 
 ls_dataset *ls_h5_dataset(ls_ctx *ctx, const char *path, const ls_h5_opts *o)

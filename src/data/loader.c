@@ -18,7 +18,7 @@
 
 /* A window: at least one batch, else at most so many batches and bytes of rows; it does not grow
  * beyond about so long a time. A loader has two. */
-enum { WINDOW_BATCHES = 64, WINDOW_BYTES = 2 << 20 };
+enum { WINDOW_BATCHES = 64, WINDOW_BYTES = 3 << 19 };
 #define WINDOW_S 0.02
 
 typedef struct batch {

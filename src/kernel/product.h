@@ -271,10 +271,10 @@ static void pack_panels(int64_t rows, int64_t n, const real *x, int64_t ldx, int
 /* TILE_ROWS reals. Where a vec holds more, it reaches into the next row, which is written after it. */
 INLINE void pack_tile_row(const real *g, real *packed)
 {
-    enum { LAST = TILE_ROWS > LANES ? TILE_ROWS - LANES : 0 };
+    enum { COUNT = (int)TILE_ROWS < (int)LANES ? (int)TILE_ROWS : (int)LANES, LAST = (int)TILE_ROWS - (int)COUNT };
     UNROLL
     for (int v = 0; v < LAST; v += LANES) store(packed + v, load(g + v));
-    store(packed + LAST, load_some(g + LAST, TILE_ROWS < LANES ? TILE_ROWS : LANES));
+    store(packed + LAST, load_some(g + LAST, COUNT));
 }
 
 /* rows rows of up to GROUP tiles' columns of g: packed[tile][row][TILE_ROWS], tiles so far apart. A tile

@@ -3,7 +3,8 @@
  * Their place is asked for once; then rows are pread() from it, those that lie close together in one
  * call. Values that are small enough are kept as they are stored: contiguous ones from when the calls for
  * single rows have cost about as much as reading everything, others chunk by chunk. Rows of what is kept
- * are gathered in memory.
+ * are gathered in memory. Several processes may keep one copy: each brings there what it misses, and
+ * finds what others have brought.
  *
  * In order are contiguous values, and chunks of whole rows, perhaps with checksums, of which each lies
  * where the one before ends. That they do is an assumption about the file until it has been seen:
@@ -14,10 +15,28 @@
  * Called by table.c, under its turn. */
 #include "store/table.h"
 #include <string.h>
+#include <sys/stat.h>
 
 #define GAP_BYTES  2048 /* between rows: reading them costs no more than another call */
 #define MOST_CHUNK ((int64_t)16 * 1024 * 1024)
 enum { SUM_BYTES = 4 };
+
+static size_t whole_lines(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+static size_t value_bytes(const ls_table *t)
+{
+    return (size_t)t->layout.about.rows * t->layout.about.row_bytes;
+}
+
+/* How many chunks there are; 0: the values are contiguous. */
+static size_t chunks_of(const ls_table *t)
+{
+    const ls_direct *d = &t->direct;
+    return d->stride ? (size_t)((t->layout.about.rows - 1) / d->piece_rows + 1) : 0;
+}
 
 void ls_direct_open(ls_table *t)
 {
@@ -29,7 +48,7 @@ void ls_direct_open(ls_table *t)
     d->piece_rows = about->chunk_rows;
     d->is_open = d->stride <= MOST_CHUNK;
     if (!d->is_open) return;
-    d->checked = ls_memory_new((size_t)((about->rows - 1) / d->piece_rows + 1));
+    d->checked = ls_memory_new(chunks_of(t));
     d->found = ls_memory_new((size_t)d->stride);
     d->stored = ls_memory_new((size_t)d->stride);
     if (!d->checked || !d->found || !d->stored) ls_direct_close(t); /* HDF5 needs less */
@@ -38,7 +57,7 @@ void ls_direct_open(ls_table *t)
 void ls_direct_close(ls_table *t)
 {
     ls_direct *d = &t->direct;
-    ls_memory_free(d->checked);
+    ls_memory_free((void *)d->checked);
     ls_memory_free(d->found);
     ls_memory_free(d->stored);
     *d = (ls_direct){ .is_open = false };
@@ -81,7 +100,7 @@ static bool check(ls_table *t, int64_t row, ls_failure *f)
     ls_direct *d = &t->direct;
     size_t bytes = (size_t)t->layout.about.chunk_bytes;
     int64_t number = row / d->piece_rows, at = t->layout.offset + number * d->stride;
-    if (!d->stride || d->checked[number]) return true;
+    if (!d->stride || atomic_load_explicit(&d->checked[number], memory_order_acquire)) return true;
     if (at > t->layout.file_bytes - d->stride) return false;
     if (ls_input_read(t->fd, t->path, at, d->found, (size_t)d->stride, f)) return true;
     if (!is_sound(d, bytes) || !is_stored_there(t, row)) return false;
@@ -90,28 +109,96 @@ static bool check(ls_table *t, int64_t row, ls_failure *f)
     if (rows > d->piece_rows) rows = d->piece_rows;
     size_t row_bytes = t->layout.about.row_bytes;
     if (t->held) memcpy(t->held + (size_t)first * row_bytes, d->found, (size_t)rows * row_bytes);
-    d->checked[number] = 1;
+    atomic_store_explicit(&d->checked[number], 1, memory_order_release);
     return true;
 }
 
 /* ---- values that are kept -------------------------------------------------------------------- */
+enum { COPY_EMPTY, COPY_BEGUN, COPY_WHOLE, COPY_FAILED };
+
+size_t ls_table_copy_bytes(const ls_table *t)
+{
+    if (!t->direct.is_open || !t->layout.about.rows || value_bytes(t) > t->held_limit) return 0;
+    return whole_lines(sizeof(ls_copy)) + whole_lines(chunks_of(t)) + whole_lines(value_bytes(t));
+}
+
+/* A number for the file as it is now, the same in every process; 0: it cannot be had. */
+static uint64_t file_number(const ls_table *t)
+{
+    struct stat s;
+    if (fstat(t->fd, &s)) return 0;
+    const uint64_t about[] = { (uint64_t)s.st_dev, (uint64_t)s.st_ino, (uint64_t)s.st_size,
+                               (uint64_t)s.st_mtim.tv_sec, (uint64_t)s.st_mtim.tv_nsec };
+    return ls_digest64(1, about, sizeof about) | 1;
+}
+
+void ls_table_copy_in(ls_table *t, void *memory)
+{
+    ls_copy *copy = memory;
+    uint64_t here = file_number(t), first = 0;
+    if (!here) return;
+    if (atomic_compare_exchange_strong(&copy->file, &first, here) || first == here)
+        t->direct.copy = copy;
+}
+
+/* Contiguous values, all at once: whether they are there. */
+static bool read_whole(const ls_table *t, uint8_t *to)
+{
+    ls_failure none = { 0 };
+    return !ls_input_read(t->fd, t->path, t->layout.offset, to, value_bytes(t), &none);
+}
+
+/* In memory that other processes have as well. While one of them reads contiguous values, rows are read
+ * one by one. */
+static void hold_copy(ls_table *t)
+{
+    ls_direct *d = &t->direct;
+    uint8_t *chunks = (uint8_t *)d->copy + whole_lines(sizeof *d->copy);
+    uint8_t *values = chunks + whole_lines(chunks_of(t));
+    if (d->stride) {
+        ls_memory_free((void *)d->checked);
+        d->checked = (_Atomic uint8_t *)chunks;
+    } else {
+        uint32_t state = atomic_load_explicit(&d->copy->state, memory_order_acquire);
+        if (state == COPY_EMPTY && d->calls >= (int64_t)(value_bytes(t) / GAP_BYTES) &&
+            atomic_compare_exchange_strong(&d->copy->state, &state, COPY_BEGUN)) {
+            state = read_whole(t, values) ? COPY_WHOLE : COPY_FAILED;
+            atomic_store_explicit(&d->copy->state, state, memory_order_release);
+        }
+        if (state == COPY_FAILED) t->held_limit = 0;
+        if (state != COPY_WHOLE) return;
+    }
+    d->is_copied = true;
+    t->held = values;
+}
 
 /* Where the room is not there or reading fails, rows are read one by one, and the one that cannot be read is
  * named. */
 void ls_direct_hold(ls_table *t)
 {
     ls_direct *d = &t->direct;
-    ls_failure none = { 0 };
-    size_t bytes = (size_t)t->layout.about.rows * t->layout.about.row_bytes;
-    if (bytes > t->held_limit || (!d->stride && d->calls < (int64_t)(bytes / GAP_BYTES))) return;
-    t->held = ls_memory_new(bytes);
-    if (d->stride) memset(d->checked, 0, (size_t)((t->layout.about.rows - 1) / d->piece_rows + 1));
-    if (t->held &&
-        (d->stride || !ls_input_read(t->fd, t->path, t->layout.offset, t->held, bytes, &none)))
+    size_t bytes = value_bytes(t);
+    if (bytes > t->held_limit) return;
+    if (d->copy) {
+        hold_copy(t);
         return;
-    ls_memory_free(t->held);
-    t->held = NULL;
+    }
+    if (!d->stride && d->calls < (int64_t)(bytes / GAP_BYTES)) return;
+    t->held = ls_memory_new(bytes);
+    if (d->stride) memset((void *)d->checked, 0, chunks_of(t));
+    if (t->held && (d->stride || read_whole(t, t->held))) return;
+    ls_direct_drop(t);
     t->held_limit = 0;
+}
+
+void ls_direct_drop(ls_table *t)
+{
+    ls_direct *d = &t->direct;
+    if (!d->is_copied) ls_memory_free(t->held);
+    else if (d->stride) d->checked = ls_memory_new(chunks_of(t));
+    t->held = NULL;
+    if (d->is_copied && d->stride && !d->checked) ls_direct_close(t);
+    d->is_copied = false;
 }
 
 bool ls_direct_read_held(const ls_request *q, int64_t count, const int64_t *rows)

@@ -44,6 +44,11 @@ void      ls_table_close(ls_table *t);
  * where that is less. Values that lie in order in the file are kept, as stored, up to 48 MiB, and not beyond
  * the limit. */
 void      ls_table_limit(ls_table *t, size_t bytes);
+/* How many bytes of memory in common processes need that keep one copy of the values, each with a table of
+ * its own; 0: they are not kept. Then what they get of it, zeroed at first and aligned to 64 bytes, which stays
+ * theirs: a process that has another file under that path goes without. Before anything is read. */
+size_t    ls_table_copy_bytes(const ls_table *t);
+void      ls_table_copy_in(ls_table *t, void *memory);
 /* Names of all datasets in a file, with their shapes, one line each, for inspection. */
 ls_status ls_file_describe(const char *path, FILE *out, ls_failure *f);
 

@@ -19,8 +19,7 @@
 #include <unistd.h>
 
 #define CACHE_BYTES ((size_t)256 * 1024 * 1024)
-#define HELD_BYTES  ((size_t)48 * 1024 * 1024) /* of values in order that are kept whole */
-#define PLACE_BYTES 128                        /* what a place of the cache costs beside its band */
+#define PLACE_BYTES 128 /* what a place of the cache costs beside its band */
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -55,10 +54,9 @@ void ls_table_limit(ls_table *t, size_t bytes)
 {
     (void)pthread_mutex_lock(&t->turn);
     free_bands(t);
-    ls_memory_free(t->held);
-    t->held = NULL;
+    ls_direct_drop(t);
     t->limit = bytes;
-    t->held_limit = bytes < HELD_BYTES ? bytes : HELD_BYTES;
+    t->held_limit = bytes < LS_HELD_BYTES ? bytes : LS_HELD_BYTES;
     if (!t->direct.is_open && t->layout.about.rows > 0) make_bands(t);
     (void)pthread_mutex_unlock(&t->turn);
 }
@@ -124,13 +122,13 @@ void ls_table_close(ls_table *t)
     ls_h5_close(t->file);
     ls_h5_end(turn);
     ls_input_close(t->fd);
+    ls_direct_drop(t);
     ls_direct_close(t);
     free_bands(t);
     (void)pthread_mutex_destroy(&t->turn);
     ls_memory_free(t->scratch);
     ls_memory_free(t->order);
     ls_memory_free(t->spare);
-    ls_memory_free(t->held);
     ls_memory_free(t->digests);
     ls_memory_free(t->name);
     ls_memory_free(t->path);
@@ -337,9 +335,8 @@ static ls_status read_bands(const ls_request *q, int64_t count)
 /* Values do not lie where they were looked for: from now on HDF5 looks for them. */
 static void close_direct(ls_table *t)
 {
+    ls_direct_drop(t);
     ls_direct_close(t);
-    ls_memory_free(t->held);
-    t->held = NULL;
     make_bands(t);
 }
 

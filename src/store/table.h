@@ -3,6 +3,7 @@
 #pragma once
 #include "store/h5.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 typedef struct ls_wanted {
     int64_t row, place; /* place: in the order of the caller */
@@ -12,11 +13,20 @@ typedef struct ls_band {
     uint8_t *rows;
 } ls_band;
 
+/* At the head of memory in which processes keep one copy of the values: then a byte for every chunk, as
+ * checked below, and the values. */
+typedef struct ls_copy {
+    _Atomic uint64_t file;  /* which one; 0: nobody has said */
+    _Atomic uint32_t state; /* of contiguous values, which are read at once */
+} ls_copy;
+
 /* Values that lie in the file in order: contiguous ones, or chunks of whole rows, one behind the other. */
 typedef struct ls_direct {
     bool is_open;
     int64_t piece_rows, stride; /* rows of a chunk, and bytes from one to the next; all rows, and 0 */
-    uint8_t *checked;           /* a byte a chunk: it is where it was looked for, and sound */
+    _Atomic uint8_t *checked;   /* a byte a chunk: it is where it was looked for, and sound */
+    ls_copy *copy;              /* for several processes, or NULL */
+    bool is_copied;             /* checked, and what is held, lie there */
     uint8_t *found, *stored;    /* a chunk each, while one is checked */
     int64_t calls;              /* of the system, to read rows */
 } ls_direct;
@@ -39,6 +49,7 @@ struct ls_table {
     int64_t band_rows, band_count; /* band_count: places in the cache */
     ls_band *bands;
 };
+#define LS_HELD_BYTES    ((size_t)48 * 1024 * 1024) /* of values in order that are kept whole */
 #define LS_SCRATCH_BYTES ((size_t)256 * 1024)
 
 typedef struct ls_request {
@@ -64,8 +75,9 @@ ls_status ls_digests_check(const ls_table *t, int64_t first, const uint8_t *rows
 /* ---- past HDF5 ------------------------------------------------------------------------------- */
 void ls_direct_open(ls_table *t); /* where the layout allows it, and there is memory */
 void ls_direct_close(ls_table *t);
-/* Begins to keep values where they are small enough. */
+/* Begins to keep values where they are small enough; keeps them no longer. */
 void ls_direct_hold(ls_table *t);
+void ls_direct_drop(ls_table *t);
 /* Rows of values that are kept. False as below. */
 bool ls_direct_read_held(const ls_request *q, int64_t count, const int64_t *rows);
 /* The rows in t->order. False where they do not lie in order; what is in out then is worth nothing. */

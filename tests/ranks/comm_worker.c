@@ -236,12 +236,32 @@ static void check_shared_fails(ls_ctx *ctx, int n)
     CHECK(ls_comm_clear(ctx) == LS_OK, "%s", ctx->failure.text);
 }
 
+/* Memory for copies: what any rank of a node writes all of them see, whatever becomes of parameters. */
+static void check_copies(ls_ctx *ctx)
+{
+    const int each = atoi(getenv("LS_TEST_NODE_RANKS")), first = ctx->place.rank / each * each;
+    char *seen = ls_comm_copies_new(ctx, 100000);
+    uint64_t all;
+    CHECK(seen, "%s", ctx->failure.text);
+    for (int round = 1; round <= 2; round++) {
+        seen[1000 * (ctx->place.rank - first)] = (char)(10 * round + ctx->place.rank);
+        CHECK(ls_comm_any(ctx, 0, &all) == LS_OK, "%s", ctx->failure.text);
+        for (int r = 0; r < each && first + r < ctx->place.count; r++)
+            CHECK(seen[1000 * r] == 10 * round + first + r, "%s: that of %d, round %d", ctx->who,
+                  first + r, round);
+        CHECK(ls_comm_any(ctx, 0, &all) == LS_OK, "%s", ctx->failure.text);
+        ls_comm_leave_common(ctx);
+    }
+    ls_comm_shared_free(ctx, seen);
+}
+
 static void job_shared(ls_ctx *ctx)
 {
     for (int n = 1; n <= 2; n++) check_shared_fails(ctx, n);
     ctx->opts.leaf_rows = 1;
     for (int64_t rows = 1; rows <= 40; rows++)
         for (int64_t count = 9001; count < 100000; count *= 9) check_shared(ctx, rows, count);
+    check_copies(ctx);
 }
 
 /* Plans of many numbers of rows, more than are kept, and back to the first. */

@@ -124,3 +124,11 @@ static inline bool make_small_disk(void)
            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
            mount("none", "small", "tmpfs", 0, "size=100k") == 0;
 }
+
+static inline hid_t chunks(const hsize_t *chunk, int ndim, H5Z_filter_t odd)
+{
+    hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(creation, ndim, chunk);
+    if (odd == H5Z_FILTER_NBIT) H5Pset_nbit(creation);
+    return creation;
+}

@@ -34,7 +34,21 @@ static ls_status broadcast(ls_ctx *ctx, void *data, size_t bytes)
     else memcpy(data, sent.bytes[sent.next++], bytes);
     return LS_OK;
 }
-static const ls_links alone = { .post = post, .agree = agree, .broadcast = broadcast };
+static void *copies_new(ls_ctx *ctx, size_t bytes)
+{
+    (void)ctx, (void)bytes;
+    return NULL;
+}
+static void shared_free(ls_ctx *ctx, void *p)
+{
+    (void)ctx;
+    ls_memory_free(p);
+}
+static const ls_links alone = { .post = post,
+                                .agree = agree,
+                                .broadcast = broadcast,
+                                .copies_new = copies_new,
+                                .shared_free = shared_free };
 
 static ls_ctx *begin_at(int rank, int count, int64_t leaf_rows, ls_dtype dtype)
 {

@@ -176,14 +176,6 @@ Test(table, every_type_in_every_layout)
 
 /* ---- tables: what is refused ----------------------------------------------------------------- */
 
-static hid_t chunks(const hsize_t *chunk, int ndim, H5Z_filter_t odd)
-{
-    hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
-    H5Pset_chunk(creation, ndim, chunk);
-    if (odd == H5Z_FILTER_NBIT) H5Pset_nbit(creation);
-    return creation;
-}
-
 static void make_odd_file(void)
 {
     hsize_t dim[7] = { 4, 3, 1, 1, 1, 1, 1 }, huge[3] = { 1u << 31, 1u << 31, 1 },
