@@ -211,6 +211,7 @@ extern const ls_command ls_train_command, ls_launch_command, ls_eval_command, ls
 
 /* ---- note.c: one launcher a directory, and what a dead one has left ---------------------------- */
 typedef struct ls_note { int fd, head; char path[4096]; } ls_note; /* begins with fd -1: not taken */
+void ls_note_mark(const char *dir); /* ends what dead launchers have left there, marks what this one starts */
 /* Takes it where it is not, ends and removes what the launcher before has left. OUTPUT: another launcher
  * has it. Well, and not taken, where there is no such directory. */
 ls_status ls_note_take(ls_note *n, const char *dir, ls_failure *f);
@@ -229,6 +230,7 @@ typedef struct ls_job {
     int           ranks_found; /* on this host */
     unsigned long number; /* by which mpirun knows it; 0: not known yet */
     double        begin_s, seen_s; /* when the last step was seen */
+    double        lived_s;         /* when a rank was last seen alive */
     int64_t       step; /* done; -1: none seen */
     int           code, signal; /* mpirun's */
     int           ended, rank_signal; /* of the rank that ended first, by a signal */

@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 static const int look_ms = 20;
-static const double again_s = 0.5, patience_s = 3;
+static const double again_s = 0.5, patience_s = 3, far_patience_s = 30;
 
 static void rest(double s)
 {
@@ -35,13 +35,19 @@ static void rest(double s)
 }
 
 /* ---- its ranks, by /proc --------------------------------------------------------------------- */
+static bool is_found(const ls_job *j, long pid)
+{
+    for (int i = 0; i < j->ranks_found; i++)
+        if (j->pid[i] == pid) return true;
+    return false;
+}
+
 static void find_ranks(ls_job *j)
 {
     DIR *d = opendir("/proc");
-    j->ranks_found = 0;
     for (struct dirent *e; d && (e = readdir(d));) {
         long pid = strtol(e->d_name, NULL, 10);
-        if (pid < 1 || ls_process_of(pid).parent != j->mpirun) continue;
+        if (pid < 1 || is_found(j, pid) || ls_process_of(pid).parent != j->mpirun) continue;
         unsigned long job = ls_note_job(pid);
         if (!job) continue;
         j->number = job;
@@ -164,7 +170,7 @@ ls_status ls_job_start(ls_job *j, const char *const *args, int64_t count, const 
     if (j->mpirun == 0) become(args, parent, err);
     (void)close(err[1]);
     j->err = err[0];
-    j->seen_s = j->begin_s;
+    j->seen_s = j->lived_s = j->begin_s;
     if (j->mpirun > 0) {
         ls_note_write(note, j->mpirun, 0);
         return LS_OK;
@@ -217,6 +223,21 @@ static void look_around(ls_job *j)
         ls_note_write(j->note, j->mpirun, j->number);
 }
 
+/* mpirun may hang in its own end (note.c), when all its ranks are gone: it is given time, more where some are
+ * on other machines. */
+static void end_what_hangs(ls_job *j, double now)
+{
+    bool is_over = j->ranks_found > 0;
+    if (now - j->lived_s < again_s) return;
+    for (int i = 0; i < j->ranks_found && is_over; i++) {
+        const ls_process p = ls_process_of(j->pid[i]);
+        is_over = p.parent != j->mpirun || p.state == 'Z';
+    }
+    if (!is_over) j->lived_s = now;
+    else if (now - j->lived_s > (j->ranks_found < j->count ? far_patience_s : patience_s))
+        (void)kill(j->mpirun, SIGKILL);
+}
+
 /* One of those that were here is not any more. */
 static bool has_lost_rank(const ls_job *j)
 {
@@ -233,6 +254,7 @@ void ls_job_watch(ls_job *j, double hang_s)
         double now = ls_clock_s();
         is_ending = is_ending || has_lost_rank(j);
         if (is_ending && !ls_stop_asked()) (void)kill(j->mpirun, SIGCHLD);
+        end_what_hangs(j, now);
         if (is_open) is_open = listen_to(j, look_ms);
         else rest(look_ms / 1e3);
         if (now - looked_s > (now - j->begin_s < again_s * look_ms ? 2e-3 * look_ms : 1)) {

@@ -271,6 +271,7 @@ static void run(ls_ctx *ctx, int64_t count, const char *const *words)
                 sprintf(dir, "runs/%s", s.name);
             s.dir = c.checkpoint.dir ? c.checkpoint.dir : dir;
             s.count = o.count;
+            if (s.dir) ls_note_mark(s.dir);
             if (!s.dir && f.status) ls_fail_with(ctx, &f);
             else if (!s.dir) ls_fail_memory(ctx, strlen(s.name) + 6, "the name of a run");
             else if (ls_note_take(&s.note, s.dir, &f)) ls_fail_with(ctx, &f);

@@ -7,7 +7,11 @@
  * only if it began at the noted moment.
  *
  * The directory may not be there before the job makes it; until then there is nothing to lock, and the
- * note is taken later. Called by launch.c and job.c.
+ * note is taken later. So what a launcher starts bears a mark as well, in its environment: processes with
+ * the mark of a launcher that is dead, for this directory, are ended too. They end by themselves but for an
+ * mpirun that hangs in its own end, as it does when it was told to while a rank was at its first words.
+ *
+ * Called by launch.c and job.c.
  */
 #include "cmd/cmd.h"
 #include <dirent.h>
@@ -53,20 +57,35 @@ static void remove_shared(unsigned long job)
     if (d) (void)closedir(d);
 }
 
-static void remove_session(long mpirun)
+static void name_session(long mpirun, char path[256])
 {
-    char host[65], path[256];
+    char host[65];
     const char *base = getenv("TMPDIR");
     name_host(host);
     host[strcspn(host, ".")] = '\0';
-    snprintf(path, sizeof path, "%s/ompi.%s.%u/pid.%ld", base ? base : "/tmp", host,
-             (unsigned)geteuid(), mpirun);
-    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    snprintf(path, 256, "%s/ompi.%s.%u/pid.%ld", base ? base : "/tmp", host, (unsigned)geteuid(),
+             mpirun);
+}
+
+/* The number of an mpirun's job, which its directory tells: JOB.0;ADDRESS, and the ranks' is the next. 0: not
+ * told. */
+static unsigned long job_of_session(const char *session)
+{
+    char path[300], text[32] = "";
+    snprintf(path, sizeof path, "%s/contact.txt", session);
+    FILE *in = fopen(path, "re");
+    bool is_told = in && fgets(text, sizeof text, in);
+    if (in) (void)fclose(in);
+    unsigned long own = is_told ? strtoul(text, NULL, 10) : 0;
+    return own ? own + 1 : 0;
 }
 
 void ls_note_clean(long mpirun, unsigned long job)
 {
-    remove_session(mpirun);
+    char session[256];
+    name_session(mpirun, session);
+    if (!job) job = job_of_session(session);
+    (void)nftw(session, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     if (job) remove_shared(job);
 }
 
@@ -129,6 +148,69 @@ static void end_orphan(const noted *n)
     }
     if (n->job) end_ranks(n->job);
     ls_note_clean(n->mpirun, n->job);
+}
+
+/* ---- the mark of a launcher -------------------------------------------------------------------- */
+static const char mark_name[] = "LS_LAUNCHER"; /* PID BEGAN DIRECTORY */
+enum { MOST_LOST = 16 };
+
+static void name_whole(const char *dir, char *path, size_t bytes)
+{
+    char here[4096] = "";
+    bool is_whole = *dir == '/' || !getcwd(here, sizeof here);
+    snprintf(path, bytes, "%s%s%s", is_whole ? "" : here, is_whole ? "" : "/", dir);
+}
+
+/* Whether a process was started for the directory by a launcher that is dead. */
+static bool is_lost(long pid, const char *path)
+{
+    char mark[8400];
+    long launcher;
+    unsigned long long began;
+    int used = 0;
+    if (!ls_process_says(pid, mark_name, mark, sizeof mark) ||
+        sscanf(mark, "%ld %llu %n", &launcher, &began, &used) < 2 || !used ||
+        strcmp(mark + used, path) != 0)
+        return false;
+    const ls_process p = ls_process_of(launcher);
+    return p.parent < 0 || p.state == 'Z' || p.began != began;
+}
+
+/* Whether there are any; they are killed where they may not live. Those that are no ranks are added. */
+static bool find_lost(const char *path, bool may_live, long found[MOST_LOST], int *count)
+{
+    char rank[16];
+    bool any = false;
+    DIR *d = opendir("/proc");
+    for (struct dirent *e; d && (e = readdir(d));) {
+        long pid = strtol(e->d_name, NULL, 10);
+        bool is_known = false;
+        if (pid < 1 || pid == getpid() || !is_lost(pid, path)) continue;
+        any = true;
+        for (int i = 0; i < *count; i++) is_known |= found[i] == pid;
+        if (!is_known && *count < MOST_LOST &&
+            !ls_process_says(pid, "PMIX_RANK", rank, sizeof rank))
+            found[(*count)++] = pid;
+        if (!may_live) (void)kill((pid_t)pid, SIGKILL);
+    }
+    if (d) (void)closedir(d);
+    return any;
+}
+
+void ls_note_mark(const char *dir)
+{
+    char path[8300], mark[8400];
+    long found[MOST_LOST];
+    int count = 0;
+    name_whole(dir, path, sizeof path);
+    for (double begin = ls_clock_s(), waited = 0; waited < 2 * patience_s;
+         waited = ls_clock_s() - begin) {
+        if (!find_lost(path, waited < patience_s, found, &count)) break;
+        (void)poll(NULL, 0, 20);
+    }
+    for (int i = 0; i < count; i++) ls_note_clean(found[i], 0);
+    snprintf(mark, sizeof mark, "%ld %llu %s", (long)getpid(), ls_process_of(getpid()).began, path);
+    (void)setenv(mark_name, mark, 1); /* without memory there is only the note */
 }
 
 /* ---- taking and leaving it --------------------------------------------------------------------- */

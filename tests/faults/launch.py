@@ -130,7 +130,7 @@ def takes(pid, number):
 
 def a_wish_to_stop_is_taken_before_libraries_are_loaded():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) * 5:
-        job = begin('touch started; exec sleep 50\n')
+        job = begin(STOPS)
         is_loaded = False
         while job.poll() is None and not takes(job.pid, number):
             assert not is_loaded, 'libraries are loaded, and %s is not taken' % number
@@ -139,7 +139,6 @@ def a_wish_to_stop_is_taken_before_libraries_are_loaded():
         job.send_signal(number)
         _, text = job.communicate(timeout=30)
         assert job.returncode == 75 and 'run again' in text, (number, job.returncode, text)
-    assert not os.path.exists('started')
 
 
 def a_rank_that_was_asked_to_stop_is_not_started_again():
@@ -170,6 +169,38 @@ def what_a_dead_launcher_left_is_ended_first():
     assert os.listdir('runs/a') == [], os.listdir('runs/a')
 
 
+def is_alive(pid):
+    try:
+        with open(f'/proc/{pid}/stat') as file:
+            return file.read().rsplit(')', 1)[1].split()[0] != 'Z'
+    except OSError:
+        return False
+
+
+def what_it_left_before_there_was_a_directory_is_ended_as_well():
+    job = begin('trap "" TERM\necho $$ > pid\ntouch ready; exec sleep 50\n')
+    wait_for(lambda: os.path.exists('ready'))
+    job.kill()
+    job.communicate()
+    with open('pid') as file:
+        pid = int(file.read())
+    time.sleep(0.2)
+    assert is_alive(pid), 'it does not ignore SIGTERM'
+    code, text = run('exit 65\n')
+    assert code == 65 and not is_alive(pid), (code, text)
+
+
+def an_mpirun_that_hangs_after_its_ranks_is_ended():
+    began = time.monotonic()
+    code, text = run('for i in 1 2 3 4; do PMIX_NAMESPACE=77 sleep 0.5 & done; exec sleep 50\n', '--max-restarts', '0')
+    assert 'mpirun was ended by signal 9' in text and time.monotonic() - began < 10, (code, text)
+
+
+def an_mpirun_with_a_rank_is_not():
+    code, text = run('for i in 1 2 3; do PMIX_NAMESPACE=77 sleep 0.5 & done; PMIX_NAMESPACE=77 sleep 5 &\nwait; exit 65\n')
+    assert code == 65, (code, text)
+
+
 def nothing_is_ended_by_an_old_number():
     os.makedirs('runs/a')
     other = subprocess.Popen(['sleep', '50'])
@@ -183,7 +214,7 @@ def nothing_is_ended_by_an_old_number():
 
 def main():
     cases = [f for name, f in globals().items() if callable(f) and getattr(f, '__module__', '') == '__main__'
-             and name not in ('begin', 'run', 'starts', 'takes', 'wait_for', 'main')]
+             and name not in ('begin', 'run', 'starts', 'takes', 'is_alive', 'wait_for', 'main')]
     print('1..%d' % len(cases))
     data = tempfile.mkdtemp(prefix='lockstep-launch-')
     os.chdir(data)
