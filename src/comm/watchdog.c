@@ -22,6 +22,7 @@
 static const double grace_s = 1;
 static const double least_s = 20, overslept_s = 0.5, slice_s = 0.05;
 static const double first_words_s = 0.25, last_words_s = 0.1; /* for what takes milliseconds */
+static const double own_end_s = 1; /* off the deadline: mpirun needs two seconds beyond it */
 
 enum { MOST_NAMED = 8 };
 
@@ -105,7 +106,8 @@ static void *watch(void *of)
     ls_watchdog *w = of;
     char rank[16] = "0", count[16] = "";
     stopped others;
-    if (is_done_within(w, w->deadline_s)) return NULL;
+    const double patience_s = w->deadline_s - own_end_s;
+    if (is_done_within(w, patience_s)) return NULL;
     ls_process_says(getpid(), "PMIX_RANK", rank, sizeof rank);
     ls_process_says(getpid(), "OMPI_COMM_WORLD_SIZE", count, sizeof count);
     long own = strtol(rank, NULL, 10);
@@ -118,7 +120,7 @@ static void *watch(void *of)
     pthread_mutex_lock(&w->mutex); /* for good: should MPI be done now, this rank goes no further */
     if (!ls_stop_asked())
         ls_comm_say("rank %s%s%s: waited %.3g s for all ranks to %s%s", rank, *count ? " of " : "",
-                    count, w->deadline_s, w->what, others.text);
+                    count, patience_s, w->what, others.text);
     let_go_on(&others);
     _exit(ls_exit_code(LS_ERR_LATE));
 }
