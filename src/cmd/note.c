@@ -179,7 +179,7 @@ static bool is_lost(long pid, const char *path)
 /* Whether there are any; they are killed where they may not live. Those that are no ranks are added. */
 static bool find_lost(const char *path, bool may_live, long found[MOST_LOST], int *count)
 {
-    char rank[16];
+    char number[16];
     bool any = false;
     DIR *d = opendir("/proc");
     for (struct dirent *e; d && (e = readdir(d));) {
@@ -189,7 +189,7 @@ static bool find_lost(const char *path, bool may_live, long found[MOST_LOST], in
         any = true;
         for (int i = 0; i < *count; i++) is_known |= found[i] == pid;
         if (!is_known && *count < MOST_LOST &&
-            !ls_process_says(pid, "PMIX_RANK", rank, sizeof rank))
+            !ls_process_says(pid, "PMIX_RANK", number, sizeof number))
             found[(*count)++] = pid;
         if (!may_live) (void)kill((pid_t)pid, SIGKILL);
     }
