@@ -123,7 +123,8 @@ static void remember_old(state *s)
 static void describe(const ls_job *j, char *text, size_t bytes)
 {
     char step[48] = "";
-    if (j->step >= 0) snprintf(step, sizeof step, " after step %lld", (long long)j->step);
+    bool is_its_own = j->code != 73; /* not of the job that keeps it out */
+    if (j->step >= 0 && is_its_own) snprintf(step, sizeof step, " after step %lld", (long long)j->step);
     if (j->hung) snprintf(text, bytes, "no step in %.3g s%s", ls_clock_s() - j->seen_s, step);
     else if (j->rank_signal)
         snprintf(text, bytes, "rank %d on %s was ended by signal %d (%s)%s", j->ended, j->host,

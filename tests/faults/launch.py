@@ -73,6 +73,11 @@ def bad_input_is_not_tried_again():
     assert len(starts()) == 6, starts()
 
 
+def the_step_of_the_job_that_keeps_it_out_is_not_its_own():
+    code, text = run('at_step 7; exit 73\n')
+    assert code == 73 and 'step 7' not in text, (code, text)
+
+
 def the_same_failure_twice_is_final():
     code, text = run('at_step 7; exit 70\n')
     assert code == 70 and 'after step 7, as the time before' in text, (code, text)
