@@ -124,7 +124,8 @@ static void describe(const ls_job *j, char *text, size_t bytes)
 {
     char step[48] = "";
     bool is_its_own = j->code != 73; /* not of the job that keeps it out */
-    if (j->step >= 0 && is_its_own) snprintf(step, sizeof step, " after step %lld", (long long)j->step);
+    if (j->step >= 0 && is_its_own)
+        snprintf(step, sizeof step, " after step %lld", (long long)j->step);
     if (j->hung) snprintf(text, bytes, "no step in %.3g s%s", ls_clock_s() - j->seen_s, step);
     else if (j->rank_signal)
         snprintf(text, bytes, "rank %d on %s was ended by signal %d (%s)%s", j->ended, j->host,
