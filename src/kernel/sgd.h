@@ -62,7 +62,7 @@ static bool any_subnormal(int64_t n, const real *x)
 
 static void sgd(int64_t n, void *p_, const void *g_, void *buf_, const ls_sgd_step *s)
 {
-    enum { SGD_PART = 1024 };
+    enum { SGD_PART = 128 }; /* what rests lies together: the inputs or outputs that are always 0 */
     const sgd_setting set = { (real)-s->lr, (real)s->momentum, (real)(1.0 - s->dampening),
                               (real)s->weight_decay };
     const bool decays = s->weight_decay != 0, moves = s->momentum != 0;
