@@ -31,6 +31,12 @@ ls_status ls_failure_memory(ls_failure *f, size_t bytes, const char *form, ...)
 /* 64-byte aligned, zeroed; counted. NULL without memory (the caller reports what it was for). */
 void  *ls_memory_new(size_t bytes);
 void   ls_memory_free(void *p);
+/* Whether the system would give so much now: asked before what others take in ways that do not survive its lack. */
+bool   ls_memory_is_there(size_t bytes);
+/* The main thread's stack grows by LS_STACK_BYTES now rather than in the middle of something, where nobody could
+ * be told that there is no memory for it. False without; other threads have all of their stacks. */
+enum { LS_STACK_BYTES = 5 << 19 }; /* above the largest frame */
+bool   ls_memory_take_stack(void);
 size_t ls_memory_live(void);  /* allocations not yet freed: for tests */
 size_t ls_memory_calls(void); /* allocations so far: for tests */
 /* For the context: fails it with MEMORY, naming what needed how much. */

@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #define MEMORY_BYTES ((rlim_t)2 << 30) /* more than what is in use */
+#define LEAST_BYTES                                                                                \
+    ((size_t)4 << 20) /* without them a crash would say nothing about what is looked at */
 
 /* What this process holds of memory of its own, in bytes. */
 static rlim_t data_bytes(void)
@@ -39,7 +41,8 @@ static void limit(int what, rlim_t most)
     (void)setrlimit(what, &now); /* to less is always allowed */
 }
 
-static _Noreturn void be_child(void (*run)(void *of, ls_failure *f), void *of, int limit_s, int to)
+static _Noreturn void be_child(void (*run)(void *of, ls_failure *f), void *of, int limit_s,
+                               const char *what, int to)
 {
     static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM };
     ls_failure f = { .status = LS_OK };
@@ -50,7 +53,8 @@ static _Noreturn void be_child(void (*run)(void *of, ls_failure *f), void *of, i
     limit(RLIMIT_FSIZE, 0);
     limit(RLIMIT_DATA, data_bytes() + MEMORY_BYTES);
     (void)alarm((unsigned)(4 * limit_s)); /* a busy machine is no crash */
-    run(of, &f);
+    if (ls_memory_is_there(LEAST_BYTES)) run(of, &f);
+    else ls_failure_memory(&f, LEAST_BYTES, "looking at %s", what);
     ssize_t put = write(to, &f, sizeof f); /* short of PIPE_BUF: whole or not at all */
     _exit(put == (ssize_t)sizeof f ? 0 : 1);
 }
@@ -64,7 +68,7 @@ ls_status ls_child_run(void (*run)(void *of, ls_failure *f), void *of, int limit
     if (pipe2(end, O_CLOEXEC) != 0)
         return ls_failure_set(f, LS_ERR_IO, "%s: no pipe: %s", what, strerror(errno));
     pid_t child = fork();
-    if (child == 0) be_child(run, of, limit_s, end[1]);
+    if (child == 0) be_child(run, of, limit_s, what, end[1]);
     int error = errno;
     (void)close(end[1]);
     ssize_t got = 0;

@@ -10,6 +10,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #define ALIGNMENT ((size_t)64)
 
@@ -30,6 +33,29 @@ void ls_memory_free(void *p)
     if (!p) return;
     atomic_fetch_add_explicit(&frees, 1, memory_order_relaxed);
     free(p);
+}
+
+bool ls_memory_is_there(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p != MAP_FAILED && munmap(p, bytes) == 0;
+}
+
+static __attribute__((noinline)) void touch_stack(void)
+{
+    volatile char room[LS_STACK_BYTES];
+    room[0] = 0; /* the far end */
+}
+
+bool ls_memory_take_stack(void)
+{
+    enum { IN_USE = 1 << 19 };
+    struct rlimit most;
+    bool has_room = getrlimit(RLIMIT_STACK, &most) == 0 && most.rlim_cur >= LS_STACK_BYTES + IN_USE;
+    if (gettid() != getpid() || !has_room) return true;
+    if (!ls_memory_is_there(LS_STACK_BYTES)) return false;
+    touch_stack();
+    return true;
 }
 
 size_t ls_memory_live(void)

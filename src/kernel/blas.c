@@ -13,7 +13,6 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/mman.h>
 
 /* What OpenBLAS takes for a thread at its first product, on all CPUs of 64 bits. */
 #define BUFFER_BYTES ((size_t)128 << 20)
@@ -55,9 +54,8 @@ const char *ls_blas_load(void)
 ls_status ls_blas_prepare(ls_failure *f)
 {
     const size_t all = BUFFER_BYTES + BUFFER_BYTES / 8, bytes = sizeof(float) * SIZE * SIZE;
-    void *room = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (room == MAP_FAILED) return ls_failure_memory(f, BUFFER_BYTES, "OpenBLAS, for its buffer,");
-    (void)munmap(room, all);
+    if (!ls_memory_is_there(all))
+        return ls_failure_memory(f, BUFFER_BYTES, "OpenBLAS, for its buffer,");
     float *a = ls_memory_new(2 * bytes);
     if (!a) return ls_failure_memory(f, 2 * bytes, "the first product of OpenBLAS");
     ls_blas.set_threads(1);

@@ -36,6 +36,14 @@ ls_h5_turn ls_h5_begin(void)
     return before;
 }
 
+bool ls_h5_has_room(ls_failure *f)
+{
+    enum { LEAST_BYTES = 4 << 20 };
+    if (ls_memory_is_there(LEAST_BYTES)) return true;
+    ls_failure_memory(f, LEAST_BYTES, "HDF5");
+    return false;
+}
+
 void ls_h5_end(ls_h5_turn before)
 {
     if (before.known) (void)H5Eset_auto2(H5E_DEFAULT, before.print, before.data);

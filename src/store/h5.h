@@ -14,6 +14,9 @@
 typedef struct ls_h5_turn { bool known; H5E_auto2_t print; void *data; } ls_h5_turn;
 ls_h5_turn ls_h5_begin(void);
 void       ls_h5_end(ls_h5_turn before);
+/* Before a file is opened or made: whether HDF5 has the memory without which it crashes or cannot end, or
+ * MEMORY. */
+bool ls_h5_has_room(ls_failure *f);
 /* The failure, then ": " and the cause that HDF5 names. Call it before any other call of HDF5. */
 ls_status ls_h5_failure(ls_failure *f, ls_status status, const char *form, ...)
     __attribute__((format(printf, 3, 4)));

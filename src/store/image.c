@@ -34,6 +34,7 @@ struct ls_image {
 
 ls_image *ls_image_new(ls_failure *f)
 {
+    if (!ls_h5_has_room(f)) return NULL;
     ls_image *m = ls_memory_new(sizeof *m);
     if (!m) {
         ls_failure_memory(f, sizeof *m, "a checkpoint");
@@ -50,7 +51,7 @@ ls_image *ls_image_new(ls_failure *f)
 
 ls_image *ls_image_open(ls_h5_memory *memory, size_t length, const char *name, ls_failure *f)
 {
-    ls_image *m = ls_memory_new(sizeof *m);
+    ls_image *m = ls_h5_has_room(f) ? ls_memory_new(sizeof *m) : NULL;
     if (!m) {
         ls_failure_memory(f, sizeof *m, "reading %s", ls_show(name).text);
         ls_h5_memory_free(memory);

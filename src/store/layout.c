@@ -335,6 +335,7 @@ ls_status ls_file_describe(const char *path, FILE *out, ls_failure *f)
 {
     walk w = { .out = out, .path = path };
     int fd;
+    if (!ls_h5_has_room(f)) return f->status;
     ls_h5_turn turn = ls_h5_begin();
     hid_t file = ls_h5_open(path, &fd, &w.file_bytes, f);
     if (file >= 0) {

@@ -423,6 +423,7 @@ ls_status ls_table_open(const char *path, const char *name, ls_table **out, ls_f
 {
     enum { LIMIT_S = 20 };
     *out = NULL;
+    if (!ls_h5_has_room(f)) return f->status;
     subject s = { path, name,
                   ls_h5_begin() }; /* no other thread is in HDF5 when the child begins */
     ls_status status = ls_child_run(look, &s, LIMIT_S, ls_show(path).text, f);

@@ -200,7 +200,7 @@ ls_status ls_h5_writer_open(const char *path, bool replaces, const ls_column *x,
     w->file.fd = w->wait.fd = w->wait_in = -1;
     w->replaces = replaces;
     if (set_path(w, path, &base, f) || set_column(&w->x, x, "/x", f) ||
-        (has_y && set_column(&w->y, y, "/y", f)) || try_frame(w, f) ||
+        (has_y && set_column(&w->y, y, "/y", f)) || !ls_h5_has_room(f) || try_frame(w, f) ||
         ls_output_open_nameless(&w->file, w->dir, base, "dataset", f)) {
         ls_h5_writer_drop(w);
         return f->status;

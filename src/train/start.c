@@ -78,6 +78,7 @@ static ls_ctx *start(const void *mpi_comm, const ls_opts *o)
     ctx->kernel = ls_kernel_for(LS_FLOAT32, NULL);
     ctx->links = &ls_comm_links; /* of a context that could not start as well: calls end at them */
     if (ls_comm_start(ctx, mpi_comm)) return ctx;
+    if (!ls_memory_take_stack()) ls_fail_memory(ctx, LS_STACK_BYTES, "the stack");
     ctx->tape = ls_tape_new(ctx);
     ls_enter(ctx, "ls_start");
     use_options(ctx);
