@@ -220,21 +220,22 @@ static void compare_openblas(const ls_kernel *k, int64_t m, int64_t n, int64_t c
     const ls_dtype t = k->dtype;
     const double near = t == LS_FLOAT32 ? 2e-4 : 1e-12;
     double *a = numbers(t, m * count, s), *b = numbers(t, n * count, s), *c = numbers(t, m * n, s);
-    void *ta = typed(t, m * count, a), *tb = typed(t, n * count, b);
+    double *d = numbers(t, n, s);
+    void *ta = typed(t, m * count, a), *tb = typed(t, n * count, b), *bias = typed(t, n, d);
     for (int of_rows = 0; of_rows < 3; of_rows++) {
         void *out[2] = { typed(t, m * n, c), typed(t, m * n, c) };
         for (int i = 0; i < 2; i++)
             if (of_rows == 2) canonical[i]->outer(count, 32, m, n, ta, m, tb, n, out[i], n, add);
             else
                 canonical[i]->inner(m, 32, n, count, ta, count, tb, of_rows ? n : 1,
-                                    of_rows ? 1 : count, add ? NULL : tb, out[i], n, add);
+                                    of_rows ? 1 : count, add ? NULL : bias, out[i], n, add);
         for (int i = 0; i < m * n; i++)
             cr_assert_lt(fabs(at(t, out[0], i) - at(t, out[1], i)), near,
                          "%d: [%d,%d] of %d, product %d, add %d at %d", t, (int)m, (int)n,
                          (int)count, of_rows, add, i);
         free(out[0]), free(out[1]);
     }
-    free(a), free(b), free(c), free(ta), free(tb);
+    free(a), free(b), free(c), free(d), free(ta), free(tb), free(bias);
 }
 
 Test(kernel, openblas_makes_the_same_products)
