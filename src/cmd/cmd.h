@@ -232,6 +232,7 @@ typedef struct ls_job {
     double        begin_s, seen_s; /* when the last step was seen */
     double        lived_s;         /* when a rank was last seen alive */
     int64_t       step; /* done; -1: none seen */
+    char          old[160]; /* what the lock said when it began, of a job before */
     int           code, signal; /* mpirun's */
     int           ended, rank_signal; /* of the rank that ended first, by a signal */
     bool          hung;

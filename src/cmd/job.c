@@ -123,16 +123,26 @@ static bool listen_to(ls_job *j, int ms)
 }
 
 /* ---- the step that the root has done --------------------------------------------------------- */
-static void look_at_step(ls_job *j, double now)
+/* The lock on the directory: a line on who has it, then the step. */
+static void read_lock(const char *dir, char *text, size_t bytes)
 {
-    char path[4096], text[256] = "";
-    snprintf(path, sizeof path, "%s/.lockstep.lock", j->dir);
+    char path[4096];
+    *text = '\0';
+    snprintf(path, sizeof path, "%s/.lockstep.lock", dir);
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (file < 0) return;
-    ssize_t got = read(file, text, sizeof text - 1);
+    ssize_t got = read(file, text, bytes - 1);
+    text[got > 0 ? got : 0] = '\0';
     (void)close(file);
-    const char *at = got > 0 ? strstr(text, "\nstep ") : NULL;
-    if (!at) return;
+}
+
+/* A job that was killed leaves its lock, whose step is not that of the one after it. */
+static void look_at_step(ls_job *j, double now)
+{
+    char text[256];
+    read_lock(j->dir, text, sizeof text);
+    const char *at = strstr(text, "\nstep ");
+    if (!at || (*j->old && !strncmp(text, j->old, strlen(j->old)))) return;
     char *end;
     int64_t step = strtoll(at + 6, &end, 10);
     if (end == at + 6) return; /* none yet */
@@ -163,6 +173,8 @@ ls_status ls_job_start(ls_job *j, const char *const *args, int64_t count, const 
     pid_t parent = getpid();
     *j = (ls_job){ .dir = dir, .note = note, .count = count, .ended = -1, .step = -1 };
     j->begin_s = ls_clock_s();
+    read_lock(dir, j->old, sizeof j->old);
+    j->old[strcspn(j->old, "\n")] = '\0';
     if (pipe2(err, O_CLOEXEC) != 0)
         return ls_failure_set(f, LS_ERR_IO, "mpirun cannot be started: %s", strerror(errno));
     fflush(NULL);

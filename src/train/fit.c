@@ -145,7 +145,9 @@ static void after_epoch(fit *f)
     p->cost_sum = 0;
     p->cost_rows = 0;
     bool last = epoch + 1 == run->epochs, ends = last || stops(f);
-    if (ends || is_due(epoch + 1, run->save_every)) save(f, ends);
+    if (ends || is_due(epoch + 1, run->save_every) ||
+        is_due(ls_steps_done(run), run->save_every_steps))
+        save(f, ends);
     if (ends && !last && !ctx->failure.status) say_stopped(f);
 }
 

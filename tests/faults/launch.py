@@ -84,6 +84,12 @@ def the_same_failure_twice_is_final():
     assert len(starts()) == 2, starts()
 
 
+def a_dead_jobs_step_is_not_that_of_the_next():
+    code, text = run('[ $times = 1 ] && at_step 7; [ $times -le 2 ] && exit 70; exit 65\n')
+    assert code == 65 and 'time before' not in text and text.count('after step 7') == 1, (code, text)
+    assert len(starts()) == 3, starts()
+
+
 def another_failure_is_not_the_same():
     code, text = run('at_step 7; exit $((69 + times))\n', '--max-restarts', '2')
     assert 'given up after 2 restarts' in text and len(starts()) == 3, (code, text)

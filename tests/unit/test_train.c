@@ -133,6 +133,21 @@ Test(train, more_epochs_go_on)
     }
 }
 
+/* Steps are counted across epochs: one that ends an epoch is like any other. */
+Test(train, saved_every_so_many_steps)
+{
+    job j = make_job(4, 0.05);
+    j.run.save_every_steps = 6;
+    j.run.keep = 9;
+    ls_fit(j.ctx, &j.run); /* 16 steps, 4 an epoch */
+    cr_assert(eq(int, ls_finish(j.ctx), 0));
+    for (int step = 1; step <= 16; step++) {
+        char path[64];
+        snprintf(path, sizeof path, "runs/model-%012d.h5", step);
+        cr_expect(eq(int, access(path, F_OK) == 0, step % 6 == 0 || step == 16), "step %d", step);
+    }
+}
+
 /* The costs of epochs in the log, each once, however often the run was stopped. */
 Test(train, log_is_cut_back)
 {
