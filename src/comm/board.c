@@ -70,11 +70,19 @@ static const _Atomic uint64_t *counter(const ls_comm *c, int r, stage s)
                           : &desk_of(c, r)->done;
 }
 
+static bool has_reached(const ls_comm *c, int r, stage s)
+{
+    return atomic_load_explicit(counter(c, r, s), memory_order_acquire) >= c->exchange;
+}
+
 bool ls_board_has_come(const ls_comm *c, int r)
 {
-    int number = r - c->node.first;
-    return c->desk && number >= 0 && number < c->node.count &&
-           atomic_load_explicit(counter(c, number, POSTED), memory_order_acquire) == c->exchange;
+    const int number = r - c->node.first, own = c->node.own;
+    if (!c->desk || number < 0 || number >= c->node.count) return false;
+    return has_reached(c, number,
+                       has_reached(c, own, DONE)      ? DONE
+                       : has_reached(c, own, REDUCED) ? REDUCED
+                                                      : POSTED);
 }
 
 static inline void pause_briefly(void)

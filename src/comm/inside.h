@@ -244,7 +244,7 @@ typedef struct ls_taker { ls_slice_done *done; void *of; } ls_taker;
 /* board.c */
 /* Whether all ranks meet there: those of one node. */
 static inline bool ls_board_is_all(const ls_comm *c) { return c->desk && c->node.nodes == 1; }
-bool ls_board_has_come(const ls_comm *c, int r); /* to this exchange */
+bool ls_board_has_come(const ls_comm *c, int r); /* as far in this exchange as this rank, which waits */
 /* Sums whose pieces, of every rank, fit its desk. */
 bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums, const ls_ready *ready);
 bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b);

@@ -538,11 +538,25 @@ static void job_early(ls_ctx *ctx)
     while (exchange(ctx, 1) == LS_OK) {}
 }
 
+/* Takes a part of a root: on rank 1 for ever. */
+static void take_for_ever(void *of, int64_t sum, ls_range e, const void *value)
+{
+    const ls_ctx *ctx = of;
+    (void)sum, (void)e, (void)value;
+    if (ctx->place.rank == 1) sleep(60);
+}
+
 /* A rank that never comes: 0 to an exchange, 1 to the fence of a failure, 2 while others are late
- * too, 3 after a failure of its own. */
+ * too, 3 after a failure of its own; 4: to the end of an exchange in which it is. */
 static void job_late(ls_ctx *ctx, int where)
 {
     exchange(ctx, 1);
+    if (where == 4) {
+        ls_row_sum *s = sum_new(ctx, 1000, 90000, LS_FLOAT32, true, 3);
+        ls_enter(ctx, "ls_step");
+        ls_comm_update(ctx, &s, 1, true, take_for_ever, ctx);
+        sum_free(s);
+    }
     late_in(ctx);
     if (ctx->place.rank == 1) {
         if (where == 3) ls_fail(ctx, LS_ERR_DATA, "row 77 cannot be read");

@@ -151,6 +151,11 @@ Test(comm, a_late_rank_is_named_and_ends_the_job)
     check_late("0", 5, "ls_backward() (call 2)", NULL);
 }
 
+Test(comm, a_rank_that_stands_still_in_an_exchange_is_named)
+{
+    for (int np = 2; np <= 5; np++) check_late("4", np, "ls_step() (call 3)", NULL);
+}
+
 Test(comm, a_rank_that_is_there_by_the_deadline_is_not_called_late)
 {
     check_late("2", 4, "ls_backward() (call 2)", NULL);
