@@ -4,7 +4,7 @@
  *   context.c   the context, what it owns, public calls             memory.c   counted allocation
  *   leaf.c      rows, leaves, pieces and the tree as pure integers  hash.c     SHA-256, CRC-32
  *   random.c    PyTorch's random numbers                            clock.c    seconds, monotonic
- *   fault.c     fault points for tests                              stop.c     wishes to end a run
+ *   fault.c     fault points for tests                              stop.c     wishes to end a run (signals.h)
  *   process.c   other processes
  */
 #pragma once

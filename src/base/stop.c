@@ -7,10 +7,7 @@
  * Called by the command before anything else, asked by train after each step.
  */
 #include "base/base.h"
-#include <signal.h>
-
-static const int numbers[] = { SIGTERM, SIGINT, SIGUSR1 };
-enum { NUMBERS = sizeof numbers / sizeof *numbers };
+#include "base/signals.h"
 
 static volatile sig_atomic_t asked, is_caught;
 
@@ -24,8 +21,9 @@ void ls_stop_catch(void)
 {
     struct sigaction a = { .sa_handler = ask, .sa_flags = SA_RESTART };
     (void)sigemptyset(&a.sa_mask);
-    for (size_t i = 0; i < NUMBERS; i++)
-        (void)sigaction(numbers[i], &a, NULL); /* fails only for numbers that are no signals */
+    for (int i = 0; i < LS_STOP_SIGNALS; i++)
+        (void)sigaction(ls_stop_signals[i], &a,
+                        NULL); /* fails only for numbers that are no signals */
     is_caught = 1;
 }
 
@@ -36,10 +34,7 @@ bool ls_stop_is_caught(void)
 
 void ls_stop_let_through(void)
 {
-    sigset_t set;
-    (void)sigemptyset(&set);
-    for (size_t i = 0; i < NUMBERS; i++) (void)sigaddset(&set, numbers[i]);
-    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+    ls_stop_mask(SIG_UNBLOCK);
 }
 
 bool ls_stop_asked(void)

@@ -48,4 +48,5 @@ bool ls_output_is_stale(const char *mark);
 
 /* dir/name into path; OUTPUT where it is too long. dir "" is the current directory. */
 ls_status ls_path_join(char path[LS_PATH_BYTES], const char *dir, const char *name, ls_failure *f);
+bool      ls_path_is_there(const char *path); /* something of that name, if only a link to nowhere */
 ls_status ls_folder_sync(const char *dir, ls_failure *f);

@@ -210,7 +210,7 @@ static bool link_to(const ls_output *o, const char *path)
     return linkat(AT_FDCWD, own, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0;
 }
 
-static bool is_there(const char *path)
+bool ls_path_is_there(const char *path)
 {
     struct stat st;
     return lstat(path, &st) == 0;
@@ -235,9 +235,9 @@ ls_status ls_output_name(ls_output *o, const char *path, bool replaces, ls_failu
     int error = errno;
     /* Where a file system has no links, a rename must do. */
     bool no_links = error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK;
-    if (!is_named && !replaces && no_links && o->path[0] && !is_there(path))
+    if (!is_named && !replaces && no_links && o->path[0] && !ls_path_is_there(path))
         is_named = replace(o, path);
-    bool is_taken = error == EEXIST && is_there(path);
+    bool is_taken = error == EEXIST && ls_path_is_there(path);
     ls_output_drop(o);
     if (is_named) return ls_folder_sync(o->dir, f);
     return ls_failure_set(f, LS_ERR_OUTPUT, "%s cannot be made: %s", ls_show(path).text,

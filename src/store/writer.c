@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHUNK_BYTES  ((int64_t)64 * 1024)
@@ -137,12 +136,6 @@ static ls_status try_frame(const ls_h5_writer *w, ls_failure *f)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static bool is_there_already(const char *path)
-{
-    struct stat st;
-    return lstat(path, &st) == 0;
-}
-
 static ls_status set_column(column *c, const ls_column *is, const char *name, ls_failure *f)
 {
     static const int64_t width[] = {
@@ -183,7 +176,7 @@ static ls_status set_path(ls_h5_writer *w, const char *path, const char **base, 
                               ls_show(path).text);
     strcpy(w->path, path);
     if (slash) memcpy(w->dir, path, slash == path ? 1 : (size_t)(slash - path));
-    if (!w->replaces && is_there_already(path))
+    if (!w->replaces && ls_path_is_there(path))
         return ls_failure_set(f, LS_ERR_OUTPUT, "%s is there already: remove it or name another",
                               ls_show(path).text);
     return LS_OK;
