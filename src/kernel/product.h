@@ -224,11 +224,12 @@ typedef struct region { int64_t span_rows, rows, columns; int log, depth; } regi
 
 static region region_of(int64_t rows, int64_t leaf_rows)
 {
-    region r = { leaf_rows > SPAN ? SPAN : leaf_rows, INT64_MAX / 2, REGION_COLUMNS, 0, 0 };
+    const int64_t parts = (leaf_rows + SPAN - 1) / SPAN; /* of a leaf */
+    region        r = { (leaf_rows + parts - 1) / parts, INT64_MAX / 2, REGION_COLUMNS, 0, 0 };
     for (; leaf_rows << (r.log + 1) <= SPAN; r.span_rows *= 2) r.log++;
     if (rows <= r.span_rows) return r;
     const int64_t leaves = (rows + leaf_rows - 1) / leaf_rows, spans = ((leaves - 1) >> r.log) + 1;
-    const int part = leaf_rows > SPAN; /* of a leaf, which waits as well */
+    const int part = parts > 1; /* a leaf that goes on waits as well */
     r.depth = part + (spans > 1 ? 64 - __builtin_clzll((uint64_t)spans - 1) : 0);
     r.rows = REGION_ROWS;
     r.columns = least(REGION_COLUMNS, KEPT / (r.depth * r.rows) / WIDTH * WIDTH);
@@ -240,7 +241,7 @@ static void outer_edge(const tile *t, const span *s, const real *g, int64_t ldg,
                        real *kept, real *c, int64_t ldc, int64_t across, bool add)
 {
     real edge[TILE_ROWS * WIDTH] ALIGNED;
-    t->outer(s, g, ldg, x, ldx, kept, edge, width, false);
+    t->outer(s, g, ldg, x, ldx, NULL, kept, edge, width, false);
     for (int i = 0; i < t->rows && s->to == s->rows; i++)
         for (int64_t v = 0; v < across; v += LANES)
             finish(load(edge + i * width + v), c + i * ldc + v, least(across - v, LANES), add);
@@ -291,30 +292,33 @@ static void pack_tiles(int64_t rows, int64_t columns, const real *g, int64_t ldg
 }
 
 /* A span of a region: g, x and c begin at its row and place. Panels of x are packed once for all rows of
- * c, unless they are few; a tile's columns of g once for all panels, unless those are few. */
+ * c, unless they are few: whole ones on the way through the first tile. A tile's columns of g are packed
+ * once for all panels, unless those are few. */
 static void outer_span(const span *s, int64_t m, int64_t n, const real *g, int64_t ldg, const real *x, int64_t ldx,
                        real *kept, int depth, real *c, int64_t ldc, bool add)
 {
     enum { PANEL = SPAN * WIDTH + LANES, TILE = SPAN * TILE_ROWS + 2 * LANES }; /* not 2^i apart: sets of a cache */
-    const int64_t rows = s->to - s->from;
+    const int64_t rows = s->to - s->from, whole = n - n % WIDTH;
     real          left[GROUP * TILE] ALIGNED, right[REGION_COLUMNS / WIDTH * PANEL] ALIGNED;
     const bool    x_packed = m > 2 * TILE_ROWS || n % LANES, g_packed = n > 2 * WIDTH;
-    if (x_packed) pack_panels(rows, n, x, ldx, PANEL, right);
+    if (x_packed && whole < n) pack_panels(rows, n - whole, x + whole, ldx, PANEL, right + whole / WIDTH * PANEL);
     for (int64_t i = 0, slot = 0, here; i < m; i += here, slot = (slot + 1) % GROUP) {
         here = least(m - i, TILE_ROWS);
         if (g_packed && slot == 0) pack_tiles(rows, least(m - i, GROUP * TILE_ROWS), g + i, ldg, TILE, left);
         for (int64_t j = 0; j < n; j += WIDTH) {
             const int64_t across = least(n - j, WIDTH);
             const int     vecs = vecs_for(across), width = vecs * LANES;
-            const real   *b = x_packed ? right + j / WIDTH * PANEL : x + j;
+            real         *panel = right + j / WIDTH * PANEL;
             const tile   *t = tiles[vecs - 1];
             for (int64_t r = 0; r < here; r += t->rows) {
                 while (t->rows > here - r) t++;
-                const real *a = g_packed ? left + slot * TILE + r : g + i + r;
-                const int64_t lda = g_packed ? TILE_ROWS : ldg, ldb = x_packed ? WIDTH : ldx;
+                const bool    in_place = !x_packed || (i + r == 0 && j < whole);
+                const real   *a = g_packed ? left + slot * TILE + r : g + i + r, *b = in_place ? x + j : panel;
+                const int64_t lda = g_packed ? TILE_ROWS : ldg, ldb = in_place ? ldx : WIDTH;
+                real *copy = x_packed && in_place ? panel : NULL;
                 real *k = kept + (j * m + (i + r) * width) * depth, *to = c + (i + r) * ldc + j;
                 if (across < width) outer_edge(t, s, a, lda, b, ldb, width, k, to, ldc, across, add);
-                else t->outer(s, a, lda, b, ldb, k, to, ldc, add);
+                else t->outer(s, a, lda, b, ldb, copy, k, to, ldc, add);
             }
         }
     }
@@ -361,11 +365,13 @@ static void outer(int64_t rows, int64_t leaf_rows, int64_t m, int64_t n, const v
         outer_row(rows, n, g, ldg, x, ldx, c, add);
         return;
     }
-    const region r = region_of(rows, leaf_rows);
+    const region  r = region_of(rows, leaf_rows);
+    const int64_t whole = leaf_rows << r.log; /* which no span goes beyond */
     for (int64_t j = 0; j < n; j += r.columns)
         for (int64_t i = 0; i < m; i += r.rows)
-            for (int64_t from = 0; from < rows; from += r.span_rows) {
-                const span s = { from, least(from + r.span_rows, rows), rows, leaf_rows, r.log };
+            for (int64_t from = 0, to; from < rows; from = to) {
+                to = least(rows, least(from + r.span_rows, (from / whole + 1) * whole));
+                const span s = { from, to, rows, leaf_rows, r.log };
                 outer_span(&s, least(m - i, r.rows), least(n - j, r.columns), g + from * ldg + i, ldg,
                            x + from * ldx + j, ldx, kept, r.depth, c + i * ldc + j, ldc, add);
             }

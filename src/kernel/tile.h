@@ -67,6 +67,15 @@ INLINE void join(int rows, int vecs, const real *p, int64_t ld, vec acc[][VECS])
     }
 }
 
+INLINE void fetch(int rows, int vecs, const real *p, int64_t ld, vec acc[][VECS])
+{
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int j = 0; j < vecs; j++) acc[i][j] = load(p + i * ld + j * LANES);
+    }
+}
+
 INLINE void keep(int rows, int vecs, real *p, int64_t ld, vec acc[][VECS])
 {
     UNROLL
@@ -184,58 +193,62 @@ INLINE void inner_tile(int rows, int vecs, const steps *s, const factors *f, rea
 typedef struct span { int64_t from, to, rows, leaf_rows; int log; } span;
 enum { SPAN = 256, SPAN_LOG = 8 }; /* rows of a span at most; its leaves: at most 2^SPAN_LOG */
 
-/* The rows of a span by rule rows; g and x begin at row from. The sum, once complete, is stored in c,
- * or added to it. Finished subtrees wait on a stack: those of leaves of this span in local, those of
- * spans in kept, each an array [rows, vecs * LANES]. Number i, of a leaf in its span or of a span, finds
- * one subtree for each bit of i that is set, the largest first; it joins as many of them as i has ones
- * at its end, and the last leaf joins all. A leaf that goes on in the next span waits in kept. */
+/* The first products of a leaf. */
+INLINE void products(int rows, int vecs, const real *g, const real *x, real *copy, vec acc[][VECS])
+{
+    vec right[VECS];
+    UNROLL
+    for (int j = 0; j < vecs; j++) {
+        right[j] = load(x + j * LANES);
+        if (copy) store(copy + j * LANES, right[j]);
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int j = 0; j < vecs; j++) acc[i][j] = splat(g[i]) * right[j];
+    }
+}
+
+/* The rows of a span by rule rows; g and x begin at row from. x's rows are copied as in chain. The sum,
+ * once complete, is stored in c, or added to it. Finished subtrees wait on a stack: those of leaves of
+ * this span in local, those of spans in kept, each an array [rows, vecs * LANES]. Number i, of a leaf in
+ * its span or of a span, finds one subtree for each bit of i that is set, the largest first; it joins as
+ * many of them as i has ones at its end, and the last leaf joins all. A leaf that goes on in the next
+ * span waits in kept. */
 INLINE void outer_tile(int rows, int vecs, const span *s, const real *g, int64_t ldg, const real *x,
-                       int64_t ldx, real *kept, real *c, int64_t ldc, bool add)
+                       int64_t ldx, real *copy, real *kept, real *c, int64_t ldc, bool add)
 {
     const int     width = vecs * LANES, size = rows * width;
-    const int64_t last = (INT64_C(1) << s->log) - 1;
-    real          local[SPAN_LOG * TILE_ROWS * VECS * LANES] __attribute__((aligned(VEC_BYTES)));
-    int64_t       leaf = s->from / s->leaf_rows, first = leaf * s->leaf_rows;
-    if (s->to == s->rows) {
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            UNROLL
-            for (int j = 0; j < width; j += 64 / (int)sizeof(real)) __builtin_prefetch(c + i * ldc + j, 1);
-        }
+    const int64_t leaf = s->from / s->leaf_rows, number = leaf >> s->log;
+    real         *kept_top = kept + __builtin_popcountll((uint64_t)number) * size;
+    real          local[SPAN_LOG * TILE_ROWS * VECS * LANES] __attribute__((aligned(VEC_BYTES))), *top = local;
+    int64_t       rest = (leaf + 1) * s->leaf_rows - s->from; /* of the leaf */
+    bool          begun = rest < s->leaf_rows;
+    vec           acc[TILE_ROWS][VECS];
+    for (int64_t i = 0, to_come = s->to - s->from;; i++, begun = false, rest = s->leaf_rows) {
+        const int64_t here = to_come < rest ? to_come : rest, done = begun ? 0 : 1;
+        if (begun) fetch(rows, vecs, kept_top, width, acc);
+        else products(rows, vecs, g, x, copy, acc);
+        const real *g_on = g + done * ldg, *x_on = x + done * ldx;
+        if (copy) chain(rows, vecs, here - done, g_on, 1, ldg, x_on, ldx, copy + done * width, acc);
+        else chain(rows, vecs, here - done, g_on, 1, ldg, x_on, ldx, NULL, acc);
+        to_come -= here, rest -= here;
+        if (to_come == 0) break;
+        g += here * ldg, x += here * ldx;
+        if (copy) copy += here * width;
+        for (int64_t bits = i; bits & 1; bits >>= 1) join(rows, vecs, top -= size, width, acc);
+        keep(rows, vecs, top, width, acc);
+        top += size;
     }
-    for (int64_t r = s->from, end; r < s->to; r = end, leaf++, first = r) {
-        const int64_t inside = leaf & last, number = leaf >> s->log;
-        real         *top = local + __builtin_popcountll((uint64_t)inside) * size;
-        real         *kept_top = kept + __builtin_popcountll((uint64_t)number) * size;
-        end = s->to - first < s->leaf_rows ? s->to : first + s->leaf_rows;
-        vec acc[TILE_ROWS][VECS];
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            UNROLL
-            for (int j = 0; j < vecs; j++)
-                acc[i][j] = r == first ? splat(g[i]) * load(x + j * LANES)
-                                       : load(kept_top + i * width + j * LANES);
-        }
-        const int64_t done = r == first;
-        chain(rows, vecs, end - r - done, g + done * ldg, 1, ldg, x + done * ldx, ldx, NULL, acc);
-        g += (end - r) * ldg;
-        x += (end - r) * ldx;
-        if (end == s->rows) {
-            while (top > local) join(rows, vecs, top -= size, width, acc);
-            while (kept_top > kept) join(rows, vecs, kept_top -= size, width, acc);
-            if (add) join(rows, vecs, c, ldc, acc);
-            keep(rows, vecs, c, ldc, acc);
-        } else if (end < first + s->leaf_rows) {
-            keep(rows, vecs, kept_top, width, acc);
-        } else {
-            for (int64_t bits = inside; bits & 1; bits >>= 1) join(rows, vecs, top -= size, width, acc);
-            if (inside == last) {
-                for (int64_t bits = number; bits & 1; bits >>= 1)
-                    join(rows, vecs, kept_top -= size, width, acc);
-                top = kept_top;
-            }
-            keep(rows, vecs, top, width, acc);
-        }
+    while (top > local) join(rows, vecs, top -= size, width, acc);
+    if (s->to == s->rows) {
+        while (kept_top > kept) join(rows, vecs, kept_top -= size, width, acc);
+        if (add) join(rows, vecs, c, ldc, acc);
+        keep(rows, vecs, c, ldc, acc);
+    } else {
+        for (int64_t bits = number; bits & 1 && rest == 0; bits >>= 1)
+            join(rows, vecs, kept_top -= size, width, acc);
+        keep(rows, vecs, kept_top, width, acc);
     }
 }
 
@@ -251,8 +264,8 @@ INLINE void outer_tile(int rows, int vecs, const span *s, const real *g, int64_t
 typedef struct tile {
     int rows;
     void (*inner)(const steps *s, const factors *f, real *sums, const target *t);
-    void (*outer)(const span *s, const real *g, int64_t ldg, const real *x, int64_t ldx, real *kept, real *c,
-                  int64_t ldc, bool add);
+    void (*outer)(const span *s, const real *g, int64_t ldg, const real *x, int64_t ldx, real *copy, real *kept,
+                  real *c, int64_t ldc, bool add);
 } tile;
 
 #define DEFINE_TILE(rows, vecs)                                                                      \
@@ -261,9 +274,10 @@ typedef struct tile {
         inner_tile(rows, vecs, s, f, sums, t);                                                       \
     }                                                                                                \
     static void outer_##rows##x##vecs(const span *s, const real *g, int64_t ldg, const real *x,      \
-                                      int64_t ldx, real *kept, real *c, int64_t ldc, bool add)       \
+                                      int64_t ldx, real *copy, real *kept, real *c, int64_t ldc,     \
+                                      bool add)                                                      \
     {                                                                                                \
-        outer_tile(rows, vecs, s, g, ldg, x, ldx, kept, c, ldc, add);                                             \
+        outer_tile(rows, vecs, s, g, ldg, x, ldx, copy, kept, c, ldc, add);                          \
     }
 TILES_1(DEFINE_TILE)
 TILES_2(DEFINE_TILE)
