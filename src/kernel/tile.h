@@ -10,7 +10,7 @@
 enum {
     VECS = 2,       /* of a tile's row, at most */
     TILE_ROWS = 12, /* at most */
-    AHEAD = 16,     /* rows of b between what is asked for from memory and what is used */
+    AHEAD = 8,      /* rows of b between what is asked for from memory and what is used */
 };
 
 /* acc[i][j] = fused(a[i * a_i + k * a_k], b[k * ldb + j * LANES], acc[i][j]) for k = 0, 1, ...
@@ -109,20 +109,35 @@ INLINE void finish(vec sum, real *c, int64_t lanes, bool add)
     store_some(c, sum, lanes);
 }
 
+/* Lanes of a tile's j-th vecs that are wanted. */
+INLINE int64_t wanted(const target *t, int j)
+{
+    const int64_t lanes = t->columns - j * LANES;
+    return lanes < LANES ? lanes : LANES;
+}
+
 INLINE void deliver(int rows, int vecs, const target *t, vec acc[][VECS])
 {
-    const bool whole = t->columns == vecs * LANES;
+    if (t->bias) {
+        UNROLL
+        for (int j = 0; j < vecs; j++) {
+            const vec bias = load_some(t->bias + j * LANES, wanted(t, j));
+            UNROLL
+            for (int i = 0; i < rows; i++) acc[i][j] = acc[i][j] + bias;
+        }
+    }
+    if (t->columns == vecs * LANES && !t->add) {
+        keep(rows, vecs, t->c, t->ldc, acc);
+        return;
+    }
+    real         *c = t->c;
+    const int64_t ldc = t->ldc;
+    const bool    add = t->add;
     UNROLL
     for (int j = 0; j < vecs; j++) {
-        const int64_t lanes = whole ? LANES : t->columns - j * LANES < LANES ? t->columns - j * LANES : LANES;
-        const vec     bias = t->bias ? load_some(t->bias + j * LANES, lanes) : (vec){ 0 };
+        const int64_t lanes = wanted(t, j);
         UNROLL
-        for (int i = 0; i < rows; i++) {
-            const vec sum = t->bias ? acc[i][j] + bias : acc[i][j];
-            real     *c = t->c + i * t->ldc + j * LANES;
-            if (whole && !t->add) store(c, sum);
-            else finish(sum, c, lanes, t->add);
-        }
+        for (int i = 0; i < rows; i++) finish(acc[i][j], c + i * ldc + j * LANES, lanes, add);
     }
 }
 
