@@ -300,7 +300,7 @@ static void outer_span(const span *s, int64_t m, int64_t n, const real *g, int64
     enum { PANEL = SPAN * WIDTH + LANES, TILE = SPAN * TILE_ROWS + 2 * LANES }; /* not 2^i apart: sets of a cache */
     const int64_t rows = s->to - s->from, whole = n - n % WIDTH;
     real          left[GROUP * TILE] ALIGNED, right[REGION_COLUMNS / WIDTH * PANEL] ALIGNED;
-    const bool    x_packed = m > 2 * TILE_ROWS || n % LANES, g_packed = n > 2 * WIDTH;
+    const bool    x_packed = m > 3 * tiles[VECS - 1]->rows || n % LANES, g_packed = n > 2 * WIDTH;
     if (x_packed && whole < n) pack_panels(rows, n - whole, x + whole, ldx, PANEL, right + whole / WIDTH * PANEL);
     for (int64_t i = 0, slot = 0, here; i < m; i += here, slot = (slot + 1) % GROUP) {
         here = least(m - i, TILE_ROWS);
