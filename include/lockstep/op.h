@@ -29,6 +29,8 @@ typedef struct ls_node {
     const void *args;
 } ls_node;
 
+typedef struct ls_factors { const void *left, *right; } ls_factors; /* rows without gaps */
+
 enum {
     LS_SAVE_OUT  = 1 << LS_MAX_IN,
     LS_SAVE_FOR_OTHERS = 1 << (LS_MAX_IN + 1), /* times 1 << i: input i, for gradients of other inputs alone */
@@ -54,6 +56,9 @@ typedef struct ls_op {
     void (*forward)(const ls_node *n); /* writes out */
     void (*finish)(const ls_node *n);  /* ROWS_SUM: once, on the complete sum; or NULL */
     void (*backward)(const ls_node *n, const void *g, void *const dx[]); /* adds; NULL: not asked */
+    /* Whether the gradient of input i, [M, N], is the sum over rows of left[row, M] right[row, N] by
+     * kernel->outer, which are then set; or NULL: none is. */
+    bool (*factors)(const ls_node *n, int i, const void *g, ls_factors *f);
     const ls_shape (*cases)[LS_MAX_IN]; /* shapes to test, ended by one with dim 0 < 0 */
     const void *case_args;    /* args of the cases */
     size_t      case_args_bytes;

@@ -487,6 +487,7 @@ bool ls_board_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, con
     lay_out(&b);
     if (!post(ctx, stamp, NULL, 0)) return false;
     for (int r = 0; r < c->node.count; r++) b.table[r] = (const ls_place_seen *)c->staging->at[r];
+    if (taker && !ls_factors_take(ctx, taker)) return false;
     if (c->node.nodes == 1) each_span(&b, c->node.own, reduce);
     else if (!reduce_between(&b, stamp)) return false;
     if (!taker) {

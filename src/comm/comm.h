@@ -6,7 +6,7 @@
  *   abort.c      the one MPI_Abort                        blocks.c   what is small, to all ranks
  *   exchange.c   how every exchange begins and ends       slices.c   what is large, by slices
  *   placement.c  machines and cores of the ranks          watchdog.c a deadline for MPI itself
- *   ready.c      small sums, worked out once
+ *   ready.c      small sums, worked out once              factors.c  products, of all ranks' rows
  *   message.c    data messages                            window.c   memory that a node's ranks see
  *                                                         board.c    exchanges through it
  *
@@ -36,6 +36,7 @@ ls_status ls_comm_broadcast(ls_ctx *ctx, void *data, size_t bytes);
 ls_status ls_comm_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
 ls_status ls_comm_update(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bool common, ls_slice_done *done,
                          void *of);
+int64_t   ls_comm_factor_rows(ls_ctx *ctx, int64_t rows, const void *root);
 ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void *own, void *all);
 
 ls_status ls_comm_collect(ls_ctx *ctx, const void *own, size_t bytes, size_t item, ls_take *take, void *of);

@@ -56,6 +56,8 @@ typedef struct ls_plan {
     int64_t      pieces, most; /* of all ranks, of one */
     int64_t     *first;    /* [count + 1]: pieces of rank r are first[r] to first[r + 1] */
     ls_addition *addition; /* [pieces - 1] */
+    ls_range    *piece;    /* [pieces]: their rows; with one node */
+    int64_t      most_rows; /* of one rank, likewise */
     /* with several nodes of several ranks: */
     struct ls_plan *between; /* of the nodes, as if each were a rank */
     int64_t      inside;     /* additions that make this node's pieces; numbers from its first piece on */
@@ -239,7 +241,12 @@ typedef struct ls_group {
 typedef struct ls_layout { ls_group *group; int64_t groups, bytes; } ls_layout;
 
 /* Takes roots as they are made, instead of all ranks getting them. */
-typedef struct ls_taker { ls_slice_done *done; void *of; } ls_taker;
+typedef struct ls_taker {
+    ls_slice_done     *done;
+    void              *of;
+    ls_row_sum *const *sums; /* of these, products are made from their factors */
+    int64_t            count;
+} ls_taker;
 
 /* board.c */
 /* Whether all ranks meet there: those of one node. */
@@ -250,6 +257,9 @@ bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums, 
 bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b);
 bool ls_board_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound,
                      const ls_taker *taker);
+
+/* factors.c: makes this rank's rows of every product, once all ranks have laid out their factors. */
+bool ls_factors_take(ls_ctx *ctx, const ls_taker *taker);
 
 /* ready.c: NULL: there is none like that; or it cannot be, with the context failed. */
 const ls_ready *ls_ready_find(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);

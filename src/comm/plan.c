@@ -19,6 +19,7 @@ static void free_plan(ls_plan *p)
     ls_memory_free(p->lead);
     ls_memory_free(p->first);
     ls_memory_free(p->addition);
+    ls_memory_free(p->piece);
     ls_memory_free(p);
 }
 
@@ -85,6 +86,18 @@ static bool join_inside(ls_ctx *ctx, ls_plan *p, ls_range *piece, const ls_range
     return true;
 }
 
+/* piece: of leaves, becomes the plan's. */
+static void keep_rows(ls_plan *p, ls_range *piece, int ranks)
+{
+    for (int64_t k = 0; k < p->pieces; k++) piece[k] = ls_leaf_rows(p->rows, p->leaf_rows, piece[k]);
+    for (int r = 0; r < ranks; r++) {
+        const int64_t first = p->first[r], end = p->first[r + 1];
+        const int64_t rows = first < end ? piece[end - 1].to - piece[first].from : 0;
+        if (rows > p->most_rows) p->most_rows = rows;
+    }
+    p->piece = piece;
+}
+
 static bool make(ls_ctx *ctx, ls_plan *p)
 {
     const ls_node_place *node = &ctx->comm->node;
@@ -99,6 +112,10 @@ static bool make(ls_ctx *ctx, ls_plan *p)
             made = cut(ctx, p->between, node->count, &node_piece) &&
                    join_inside(ctx, p, piece, node_piece);
         }
+    }
+    if (made && node->nodes == 1) {
+        keep_rows(p, piece, ctx->comm->count);
+        piece = NULL;
     }
     ls_memory_free(piece);
     ls_memory_free(node_piece);

@@ -19,6 +19,7 @@ const ls_links ls_comm_links = {
     .broadcast = ls_comm_broadcast,
     .sums = ls_comm_sums,
     .update = ls_comm_update,
+    .factor_rows = ls_comm_factor_rows,
     .gather = ls_comm_gather,
     .collect = ls_comm_collect,
     .shared_new = ls_comm_shared_new,

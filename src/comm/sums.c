@@ -93,7 +93,7 @@ bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, cons
         if (number[r] > largest) largest = number[r];
     }
     if (largest <= LS_SMALL_BYTES && !taker) return reduce_small(ctx, stamp, l, number);
-    const bool adds = l->group[0].kernel != NULL;
+    const bool adds = !l->groups || l->group[0].kernel;
     const bool by_board = ls_board_is_all(c) || (c->desk && adds);
     const int64_t lines = l->bytes / GROUP_ALIGN;
     if (by_board) count = c->node.count;
@@ -145,8 +145,8 @@ static bool lay_out(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_t 
     if (!taken || !span || !l->group) return false;
     for (int64_t i = 0; i < count; i++) {
         const ls_row_sum *s = sums[i];
-        taken[i] = s->rows <= 0 || s->count <= 0;
-        if (!taken[i] || s->count <= 0) continue;
+        taken[i] = s->rows <= 0 || s->count <= 0 || s->m;
+        if (!taken[i] || s->count <= 0 || s->m) continue;
         const ls_kernel *k = ls_comm_kernel(ctx, s->dtype);
         if (!k) return false;
         memset(s->root, 0, (size_t)s->count * k->bytes);
@@ -163,9 +163,11 @@ uint64_t ls_comm_sizes(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count
 {
     uint64_t d = (uint64_t)ctx->opts.leaf_rows;
     for (int64_t i = 0; i < count; i++) {
-        const uint64_t size[] = { (uint64_t)sums[i]->rows, (uint64_t)sums[i]->count,
-                                  (uint64_t)sums[i]->dtype };
-        for (int k = 0; k < 3; k++) d = (d ^ size[k]) * UINT64_C(0x100000001b3) + (d >> 29);
+        ls_place_seen place = { 0, 0 };
+        if (sums[i]->m) ls_window_find(ctx->comm, sums[i]->root, &place); /* the others' lie at the same one */
+        const uint64_t size[] = { (uint64_t)sums[i]->rows,  (uint64_t)sums[i]->count, (uint64_t)sums[i]->dtype,
+                                  (uint64_t)sums[i]->m, place.block, place.offset };
+        for (int k = 0; k < 6; k++) d = (d ^ size[k]) * UINT64_C(0x100000001b3) + (d >> 29);
     }
     return d;
 }
@@ -192,7 +194,7 @@ static need need_of(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
 {
     need n = { .pieces = 1, .is_small = true };
     for (int64_t i = 0; i < count; i++) {
-        if (sums[i]->rows <= 0 || sums[i]->count <= 0) {
+        if (sums[i]->rows <= 0 || sums[i]->count <= 0 || sums[i]->m) {
             n.is_small = false;
             continue;
         }
@@ -245,7 +247,7 @@ ls_status ls_comm_update(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bo
                          ls_slice_done *done, void *of)
 {
     if (common && ctx->comm->desk && !ctx->comm->left_common)
-        return sum_all(ctx, sums, count, &(ls_taker){ done, of });
+        return sum_all(ctx, sums, count, &(ls_taker){ done, of, sums, count });
     ls_status status = sum_all(ctx, sums, count, NULL);
     for (int64_t i = 0; i < count && !status; i++)
         done(of, i, (ls_range){ 0, sums[i]->count }, sums[i]->root);

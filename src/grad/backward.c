@@ -65,6 +65,17 @@ static void keep(const ls_deed *d)
     t->grad_fresh = false;
 }
 
+/* Instead of a piece: the factors of the rows held here, once for all of them. */
+static void pack_factors(ls_ctx *ctx, const ls_deed *d)
+{
+    const ls_row_sum *sum = &d->use->sum;
+    const ls_range rows = ls_record_rows(d->r);
+    ls_factors f;
+    if (d->dx[d->input] != d->use->value) return;
+    d->r->op->factors(&d->r->node, d->input, d->g, &f);
+    ctx->kernel->outer_pack(rows.to - rows.from, sum->m, sum->count / sum->m, f.left, f.right, sum->root);
+}
+
 static ls_status close_trees(ls_ctx *ctx, const ls_closing *c)
 {
     return c->count ? ctx->links->sums(ctx, c->sum, c->count) : ctx->failure.status;
@@ -73,6 +84,10 @@ static ls_status close_trees(ls_ctx *ctx, const ls_closing *c)
 static void carry_out(ls_ctx *ctx, const ls_plan *p)
 {
     for (const ls_deed *d = p->first; d && !ctx->failure.status; d = d->next) {
+        if (d->use && d->use->sum.m) {
+            pack_factors(ctx, d);
+            continue;
+        }
         switch ((ls_deed_kind)d->kind) {
         case LS_DEED_CALL: {
             ls_node *n = &d->r->node;
@@ -129,6 +144,20 @@ static bool may_update(const ls_ctx *ctx, const ls_plan *p)
             q->t->hooks || !ctx->update->takes(ctx->update->of, q->t))
             return false;
     return count > 0 && count == p->last.count;
+}
+
+/* Products that are better made by the update itself, of the factors of all rows: a rank then makes and updates
+ * its slice of them, and no gradient goes through memory. The factors must have room where it would lie. */
+static void choose_products(ls_ctx *ctx, const ls_plan *p, bool updates)
+{
+    const ls_kernel *k = ctx->kernel;
+    for (const ls_pending *q = p->params; q; q = q->next_param) {
+        ls_use *u = q->uses;
+        if (!u || !u->is_product) continue;
+        const int64_t m = q->t->shape.dim[0], n = q->t->count / m;
+        const int64_t rows = updates && k->packed ? ctx->links->factor_rows(ctx, u->sum.rows, u->value) : 0;
+        u->sum.m = rows && k->packed(rows, m, n) <= q->t->count ? m : 0;
+    }
 }
 
 typedef struct taking {
@@ -220,13 +249,15 @@ static const ls_plan *plan_for(ls_ctx *ctx, ls_tensor *out)
 ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g, bool retains_graph)
 {
     const ls_plan *p = plan_for(ctx, out);
+    const bool updates = may_update(ctx, p);
     if (p) {
+        choose_products(ctx, p, updates && ctx->update->common);
         memcpy(p->seed, g, (size_t)out->count * ctx->kernel->bytes);
         for (int64_t i = 0; i < p->reached_count; i++) p->reached[i]->used = !retains_graph;
         carry_out(ctx, p);
     }
     if (ctx->update) ctx->update->begin_s = ls_clock_s();
-    if (may_update(ctx, p)) update_params(ctx, p);
+    if (updates && !ctx->failure.status) update_params(ctx, p);
     else if (!ctx->failure.status && !close_trees(ctx, &p->last)) settle_params(ctx, p);
     ls_arena_reset(&ctx->scratch);
     for (const ls_pending *q = p && !ctx->failure.status ? p->params : NULL; q; q = q->next_param)

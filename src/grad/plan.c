@@ -228,7 +228,8 @@ static bool plan_parts(planner *p, ls_record *r, void *g)
 
 /* A run of leaves of a whole input's gradient: one call where the operation closes the tree itself
  * or there is nothing to add, else one a leaf. */
-static void plan_piece(planner *p, ls_record *r, int i, ls_range leaves, const void *g, void *value)
+static void plan_piece(planner *p, ls_record *r, int i, ls_range leaves, const void *g, void *value,
+                       const ls_use *u)
 {
     const ls_ctx *ctx = p->ctx;
     bool by_leaves = !(r->op->flags & LS_OP_LEAVES) && leaves.to - leaves.from > 1;
@@ -242,6 +243,7 @@ static void plan_piece(planner *p, ls_record *r, int i, ls_range leaves, const v
     if (!d) return;
     d->g = g;
     d->dx[i] = value;
+    d->use = u;
     d->is_tree = r->op->flags & LS_OP_LEAVES;
     d->range = by_leaves ? leaves : rows;
     if (!by_leaves) return;
@@ -260,14 +262,21 @@ static void open_tree(planner *p, ls_record *r, int i, const void *g, ls_use *u)
     for (int k = 0; piece && k < count; k++) {
         piece[k] = k ? take(p, bytes_of(r->in[i])) : u->value;
         if (!piece[k]) return;
-        plan_piece(p, r, i, run[k], g, piece[k]);
+        plan_piece(p, r, i, run[k], g, piece[k], u);
     }
-    u->sum = (ls_row_sum){ r->batch, r->in[i]->count, r->in[i]->dtype, piece, u->value };
+    u->sum = (ls_row_sum){ r->batch, r->in[i]->count, r->in[i]->dtype, piece, u->value, 0 };
     u->pieces = count;
     u->is_open = true;
     u->open_next = p->open;
     p->open = u;
     p->open_count++;
+}
+
+/* Whether the sum may be left as its factors: nothing but the gradient of a parameter. */
+static bool is_product(const ls_record *r, int i, const ls_pending *q, const ls_use *u)
+{
+    ls_factors f;
+    return q->t->is_param && u->value == q->grad && r->op->factors && r->op->factors(&r->node, i, NULL, &f);
 }
 
 /* Where a use of whole t makes its contribution; the gradient itself where it is free. */
@@ -288,8 +297,10 @@ static bool plan_wholes(planner *p, ls_record *r, void *g)
         if (!u || !(u->value = use_room(p, q, over))) return false;
         in_place = u->value == g;
         u->of = r->in[i];
-        if (r->batch >= 0) open_tree(p, r, i, g, u);
-        else {
+        if (r->batch >= 0) {
+            open_tree(p, r, i, g, u);
+            u->is_product = is_product(r, i, q, u);
+        } else {
             ls_deed *d = plan_call(p, LS_DEED_CALL, r, i, true);
             if (!d) return false;
             d->g = g;

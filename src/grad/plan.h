@@ -17,6 +17,7 @@ typedef struct ls_use {
     int            pieces;
     ls_row_sum     sum;
     void          *value;
+    bool           is_product; /* alone in its gradient; sum.m: so it is made in this backward */
 } ls_use;
 
 /* What a tensor gathers in a backward. */
@@ -47,6 +48,7 @@ typedef struct ls_deed {
     ls_record      *r;
     const void     *g;
     void           *dx[LS_MAX_IN];
+    const ls_use   *use;       /* of whose sum it makes a piece */
     uint8_t         kind, stores;
     uint8_t         input;     /* the one whose dx is asked */
     bool            clears;    /* dx is to be zeroed first */

@@ -37,6 +37,9 @@ typedef enum ls_softmax_kind { LS_SOFTMAX, LS_LOG_SOFTMAX, LS_LOGSUMEXP } ls_sof
 
 typedef struct ls_sgd_step { double lr, momentum, dampening, weight_decay; bool nesterov, first; } ls_sgd_step;
 
+/* Packed factors of the rows own of a sum; of these, a piece. */
+typedef struct ls_packed { const void *at; ls_range own, piece; } ls_packed;
+
 typedef struct ls_kernel ls_kernel;
 struct ls_kernel {
     const char *isa; /* "avx512", "avx2", "generic" */
@@ -52,6 +55,16 @@ struct ls_kernel {
     /* c[m,n] = sum over rows r of g[r,m] x[r,n], rule rows. */
     void (*outer)(int64_t rows, int64_t leaf_rows, int64_t m, int64_t n, const void *g, int64_t ldg,
                   const void *x, int64_t ldx, void *c, int64_t ldc, bool add);
+
+    /* outer, where several bring the factors of their rows, whole leaves each. Each packs its own (ldg is m,
+     * ldx is n) into packed() elements. Any block of c [m,n], its rows i and columns j, is then made of all
+     * of them, which come in the order of rows and cut into pieces of the tree. j.from is a multiple of panel.
+     * packed NULL: there is none of this. */
+    int64_t tile, panel; /* rows and columns of c that are made at once */
+    int64_t (*packed)(int64_t rows, int64_t m, int64_t n);
+    void (*outer_pack)(int64_t rows, int64_t m, int64_t n, const void *g, const void *x, void *packed);
+    void (*outer_packed)(int64_t count, const ls_packed *of, int64_t leaf_rows, int64_t m, ls_range i, ls_range j,
+                         void *c, int64_t ldc);
 
     /* ---- sums -------------------------------------------------------------------------------- */
     /* out[n] = sum over rows of g[r,n]: rule sum on each column of a leaf, leaves by the tree. */

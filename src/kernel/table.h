@@ -1,6 +1,7 @@
 /* table.h -- the tables of one type and instruction set. Included last, by float.c and double.c. */
 #pragma once
 #include "kernel/product.h"
+#include "kernel/packed.h"
 #include "kernel/openblas.h"
 #include "kernel/loss.h"
 #include "kernel/sgd.h"
@@ -34,5 +35,6 @@
 static const ls_kernel by_openblas = { .inner = blas_inner, .outer = blas_outer, OTHERS };
 
 const ls_kernel LS_KERNEL_TABLE(TYPE, LS_ISA) = {
-    .inner = inner, .outer = outer, .openblas = &by_openblas, OTHERS
+    .inner = inner, .outer = outer, .tile = TILE_ROWS, .panel = WIDTH, .packed = packed, .outer_pack = outer_pack,
+    .outer_packed = outer_packed, .openblas = &by_openblas, OTHERS
 };

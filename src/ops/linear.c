@@ -57,6 +57,12 @@ static void backward(const ls_node *n, const void *g, void *const dx[])
     if (dx[2]) k->columns(N, leaf, O, g, O, dx[2], !(n->stores & 4));
 }
 
+static bool factors(const ls_node *n, int i, const void *g, ls_factors *f)
+{
+    *f = (ls_factors){ g, n->in[0].data };
+    return i == 1 && n->out.shape.ndim == 2;
+}
+
 static const ls_shape cases[][LS_MAX_IN] = {
     { { 2, { 5, 3 } }, { 2, { 2, 3 } }, { 1, { 2 } } },
     { { 2, { 1, 1 } }, { 2, { 1, 1 } }, { 1, { 1 } } },
@@ -75,6 +81,7 @@ const ls_op ls_op_linear = { .name = "linear",
                              .shape = shape,
                              .forward = forward,
                              .backward = backward,
+                             .factors = factors,
                              .cases = cases };
 
 ls_tensor *ls_linear(ls_tensor *x, ls_tensor *w, ls_tensor *b)

@@ -56,6 +56,12 @@ static void backward(const ls_node *n, const void *g, void *const dx[])
         k->outer(s.n, leaf, s.d, s.o, n->in[0].data, s.d, g, s.o, dx[1], s.o, !(n->stores & 2));
 }
 
+static bool factors(const ls_node *n, int i, const void *g, ls_factors *f)
+{
+    *f = (ls_factors){ n->in[0].data, g };
+    return i == 1 && n->out.shape.ndim == 2;
+}
+
 static const ls_shape cases[][LS_MAX_IN] = {
     { { 2, { 5, 3 } }, { 2, { 3, 2 } } }, { { 2, { 70, 9 } }, { 2, { 9, 1 } } },
     { { 2, { 6, 4 } }, { 1, { 4 } } },    { { 1, { 4 } }, { 2, { 4, 3 } } },
@@ -71,6 +77,7 @@ const ls_op ls_op_matmul = { .name = "matmul",
                              .shape = shape,
                              .forward = forward,
                              .backward = backward,
+                             .factors = factors,
                              .cases = cases };
 
 /* ---- stacks of matrices ---------------------------------------------------------------------- */

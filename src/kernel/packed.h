@@ -1,0 +1,77 @@
+/* packed.h -- sums over rows of products whose factors were packed before, perhaps by several ranks.
+ *
+ * Left factors lie in tiles, [m / TILE_ROWS][rows][TILE_ROWS], right ones behind them in panels,
+ * [n / WIDTH][rows][WIDTH], as outer packs them for itself. A tile of c goes through the pieces of
+ * all rows one after the other; finished subtrees wait on its stack, so that the bits are outer's.
+ */
+#pragma once
+#include "kernel/product.h"
+
+enum { TILE_GAP = 2 * LANES, PANEL_GAP = LANES, MOST_WAITING = 64 };
+
+static int64_t tile_reals(int64_t rows) { return rows * TILE_ROWS + TILE_GAP; }
+static int64_t panel_reals(int64_t rows) { return rows * WIDTH + PANEL_GAP; }
+static int64_t tiles_reals(int64_t rows, int64_t m)
+{
+    return ((m + TILE_ROWS - 1) / TILE_ROWS * tile_reals(rows) + LANES - 1) / LANES * LANES;
+}
+
+static int64_t packed(int64_t rows, int64_t m, int64_t n)
+{
+    return tiles_reals(rows, m) + (n + WIDTH - 1) / WIDTH * panel_reals(rows);
+}
+
+static void outer_pack(int64_t rows, int64_t m, int64_t n, const void *g_, const void *x_, void *packed_)
+{
+    const real   *g = g_, *x = x_;
+    real         *to = packed_;
+    const int64_t of_tile = tile_reals(rows), of_panel = panel_reals(rows);
+    for (int64_t i = 0; i < m; i += GROUP * TILE_ROWS)
+        pack_tiles(rows, least(m - i, GROUP * TILE_ROWS), g + i, m, of_tile, to + i / TILE_ROWS * of_tile);
+    to += tiles_reals(rows, m);
+    for (int64_t j = 0; j < n; j += REGION_COLUMNS)
+        pack_panels(rows, least(n - j, REGION_COLUMNS), x + j, n, of_panel, to + j / WIDTH * of_panel);
+}
+
+/* The rows of a piece, no more leaves of it at a time than a tile's stack has room for. left, right: of
+ * the first of the rows. */
+INLINE void packed_piece(const tile *t, ls_range at, int64_t rows, int64_t leaf_rows, const real *left,
+                         const real *right, real *kept, real *c, int64_t ldc, int64_t across)
+{
+    const int64_t most = leaf_rows << SPAN_LOG;
+    span          s = { at.from, at.to, rows, leaf_rows, 0 };
+    for (; s.from < at.to; s.from = s.to) {
+        s.to = least(at.to, s.from + most);
+        for (s.log = 0; leaf_rows << s.log < s.to - s.from;) s.log++;
+        const real *a = left + (s.from - at.from) * TILE_ROWS, *b = right + (s.from - at.from) * WIDTH;
+        const int width = vecs_for(across) * LANES;
+        if (across < width) outer_edge(t, &s, a, TILE_ROWS, b, WIDTH, width, kept, c, ldc, across, false);
+        else t->outer(&s, a, TILE_ROWS, b, WIDTH, kept, c, ldc, false);
+    }
+}
+
+static void outer_packed(int64_t count, const ls_packed *of, int64_t leaf_rows, int64_t m, ls_range i, ls_range j,
+                         void *c_, int64_t ldc)
+{
+    real          kept[MOST_WAITING * TILE_ROWS * WIDTH] ALIGNED;
+    real         *c = c_;
+    const int64_t rows = of[count - 1].piece.to;
+    for (int64_t to = j.from; j.from < j.to; j.from = to) {
+        to = least(j.to, j.from + WIDTH);
+        const int64_t across = to - j.from;
+        for (int64_t r = i.from, end; r < i.to; r = end) {
+            const int64_t inside = r % TILE_ROWS;
+            const tile   *t = tiles[vecs_for(across) - 1];
+            while (t->rows > least(i.to - r, TILE_ROWS - inside)) t++;
+            end = r + t->rows;
+            for (const ls_packed *p = of; p < of + count; p++) {
+                const int64_t own = p->own.to - p->own.from, at = p->piece.from - p->own.from;
+                const real   *left = (const real *)p->at + r / TILE_ROWS * tile_reals(own) + inside;
+                const real   *right = (const real *)p->at + tiles_reals(own, m) + j.from / WIDTH * panel_reals(own);
+                packed_piece(t, p->piece, rows, leaf_rows, left + at * TILE_ROWS, right + at * WIDTH, kept,
+                             c + (r - i.from) * ldc, ldc, across);
+            }
+        }
+        c += across;
+    }
+}
