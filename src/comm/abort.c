@@ -1,8 +1,9 @@
 /* abort.c -- what cannot be agreed on: a rank that does not come, or one that cannot be told.
  *
  * The one MPI_Abort of lockstep, never with code 0. A line on stderr says why; a failure that
- * is known but not agreed on yet is said before, because it may be the cause. Called by wait.c,
- * fence.c and ranks.c.
+ * is known but not agreed on yet is said before, because it may be the cause. An abort takes a
+ * second on a busy machine: others of the node who come here meanwhile have nothing to add. Called by
+ * wait.c, fence.c and ranks.c.
  */
 #include "comm/inside.h"
 #include <errno.h>
@@ -41,9 +42,9 @@ void ls_comm_say(const char *form, ...)
     }
 }
 
-_Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text)
+static void say_why(const ls_ctx *ctx, const char *text)
 {
-    ls_comm *c = ctx->comm;
+    const ls_comm *c = ctx->comm;
     bool is_said = false;
     for (int r = 0; c->peer && r < c->count && !ctx->agreed && !is_said; r++) {
         const ls_word *failed = &c->peer[r].failed;
@@ -53,6 +54,12 @@ _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text)
             ls_comm_say("rank %d of %d: %s", r, c->count, r == c->rank ? own->text : failed->text);
     }
     if (text || !is_said) ls_comm_say("%s: %s", ctx->who, text ? text : ctx->failure.text);
+}
+
+_Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text)
+{
+    const ls_comm *c = ctx->comm;
+    if (ls_board_may_say(c)) say_why(ctx, text);
     MPI_Abort(c->control != MPI_COMM_NULL ? c->control : MPI_COMM_WORLD, ls_exit_code(status));
     for (;;) raise(SIGKILL); /* never comes here */
 }

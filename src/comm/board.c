@@ -42,6 +42,7 @@ struct ls_desk {
     _Alignas(
         LINE) _Atomic uint64_t reduced;   /* the last exchange whose slice of this rank is made */
     _Alignas(LINE) _Atomic uint64_t done; /* and in which it has read what it needs */
+    _Atomic bool is_said; /* on the first desk: a rank of this node says why the job ends */
 };
 const size_t ls_desk_bytes = sizeof(ls_desk);
 
@@ -83,6 +84,11 @@ bool ls_board_has_come(const ls_comm *c, int r)
                        has_reached(c, own, DONE)      ? DONE
                        : has_reached(c, own, REDUCED) ? REDUCED
                                                       : POSTED);
+}
+
+bool ls_board_may_say(const ls_comm *c)
+{
+    return !c->desk || !atomic_exchange(&desk_of(c, 0)->is_said, true);
 }
 
 static inline void pause_briefly(void)

@@ -252,6 +252,7 @@ typedef struct ls_taker {
 /* Whether all ranks meet there: those of one node. */
 static inline bool ls_board_is_all(const ls_comm *c) { return c->desk && c->node.nodes == 1; }
 bool ls_board_has_come(const ls_comm *c, int r); /* as far in this exchange as this rank, which waits */
+bool ls_board_may_say(const ls_comm *c); /* why the job ends: the first of a node that asks */
 /* Sums whose pieces, of every rank, fit its desk. */
 bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums, const ls_ready *ready);
 bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b);

@@ -64,6 +64,7 @@ Test(ranks, wide, .timeout = 300)
 {
     make_regression("300", "linear: 100, tanh, linear: 60, relu, linear: 1");
     same_on_all_ranks("regression.yaml", NULL);
+    same_on_all_ranks("regression.yaml", "--train.leaf_rows=5");
     setenv("LS_NODE_MEMORY", "0", 1);
     same_on_all_ranks("regression.yaml", NULL);
     unsetenv("LS_NODE_MEMORY");
