@@ -153,7 +153,8 @@ typedef struct ls_row_sum {
     void   **piece; /* of this rank, in order of ls_leaf_pieces(); overwritten */
     void    *root;  /* may be piece[0] */
     int64_t  m;     /* 0; or the sum is a product [m, count / m] by kernel->outer, for update() alone, and
-                     * the factors of this rank's rows lie packed where the root is */
+                     * the factors of this rank's rows lie packed where the root is; */
+    const void *soon[3]; /* then what the update writes: arrays like the root, or NULL */
 } ls_row_sum;
 
 /* Gets some of the bytes of the who-th process. */
@@ -165,6 +166,7 @@ typedef void ls_slice_done(void *of, int64_t sum, ls_range elements, const void 
 typedef struct ls_update {
     bool (*takes)(void *of, const struct ls_tensor *param); /* else its gradient is to be kept */
     void (*slice)(void *of, struct ls_tensor *param, ls_range elements, const void *grad);
+    void (*writes)(void *of, struct ls_tensor *param, const void *arrays[3]); /* slice(), to so many at most */
     void  *of;
     bool   common;  /* what slice() writes is common memory, all of it */
     bool   made;

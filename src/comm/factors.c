@@ -14,7 +14,7 @@
 
 enum {
     MOST_ROWS = 4096,          /* with more, a pass over their factors is longer than one over the sums */
-    REGION_BYTES = 512 << 10,  /* of right factors, that stay in the second cache while the left ones pass */
+    REGION_BYTES = 1 << 20,  /* of right factors, that stay in the second cache while the left ones pass */
     SHARE = 4                  /* a share's rows are a multiple of it */
 };
 
@@ -80,7 +80,8 @@ static bool take_product(ls_ctx *ctx, const ls_taker *t, int64_t number)
         for (ls_range i = { share.from, 0 }; i.from < share.to; i.from = i.to) {
             i.to = (i.from / k->tile + 1) * k->tile;
             if (i.to > share.to) i.to = share.to;
-            k->outer_packed(plan->pieces, of, ctx->opts.leaf_rows, s->m, i, j, block, j.to - j.from);
+            const ls_block b = { i, j, block, j.to - j.from, { s->soon[0], s->soon[1], s->soon[2] }, n };
+            k->outer_packed(plan->pieces, of, ctx->opts.leaf_rows, s->m, &b);
             hand_over(ctx, t, number, i, j, block);
         }
     }

@@ -157,6 +157,7 @@ static void choose_products(ls_ctx *ctx, const ls_plan *p, bool updates)
         const int64_t m = q->t->shape.dim[0], n = q->t->count / m;
         const int64_t rows = updates && k->packed ? ctx->links->factor_rows(ctx, u->sum.rows, u->value) : 0;
         u->sum.m = rows && k->packed(rows, m, n) <= q->t->count ? m : 0;
+        if (u->sum.m) ctx->update->writes(ctx->update->of, q->t, u->sum.soon);
     }
 }
 

@@ -39,6 +39,10 @@ typedef struct ls_sgd_step { double lr, momentum, dampening, weight_decay; bool 
 
 /* Packed factors of the rows own of a sum; of these, a piece. */
 typedef struct ls_packed { const void *at; ls_range own, piece; } ls_packed;
+/* A block of a product: rows i, columns j. soon: what its elements go to next, arrays of the whole product, as
+ * wide as it, which are asked from memory meanwhile; or NULL. */
+enum { LS_MOST_SOON = 3 };
+typedef struct ls_block { ls_range i, j; void *c; int64_t ldc; const void *soon[LS_MOST_SOON]; int64_t n; } ls_block;
 
 typedef struct ls_kernel ls_kernel;
 struct ls_kernel {
@@ -57,14 +61,13 @@ struct ls_kernel {
                   const void *x, int64_t ldx, void *c, int64_t ldc, bool add);
 
     /* outer, where several bring the factors of their rows, whole leaves each. Each packs its own (ldg is m,
-     * ldx is n) into packed() elements. Any block of c [m,n], its rows i and columns j, is then made of all
-     * of them, which come in the order of rows and cut into pieces of the tree. j.from is a multiple of panel.
-     * packed NULL: there is none of this. */
+     * ldx is n) into packed() elements. Any block of c [m,n] is then made of all of them, which come in
+     * the order of rows and cut into pieces of the tree. j.from is a multiple of panel. packed NULL: there is
+     * none of this. */
     int64_t tile, panel; /* rows and columns of c that are made at once */
     int64_t (*packed)(int64_t rows, int64_t m, int64_t n);
     void (*outer_pack)(int64_t rows, int64_t m, int64_t n, const void *g, const void *x, void *packed);
-    void (*outer_packed)(int64_t count, const ls_packed *of, int64_t leaf_rows, int64_t m, ls_range i, ls_range j,
-                         void *c, int64_t ldc);
+    void (*outer_packed)(int64_t count, const ls_packed *of, int64_t leaf_rows, int64_t m, const ls_block *b);
 
     /* ---- sums -------------------------------------------------------------------------------- */
     /* out[n] = sum over rows of g[r,n]: rule sum on each column of a leaf, leaves by the tree. */

@@ -50,28 +50,45 @@ INLINE void packed_piece(const tile *t, ls_range at, int64_t rows, int64_t leaf_
     }
 }
 
-static void outer_packed(int64_t count, const ls_packed *of, int64_t leaf_rows, int64_t m, ls_range i, ls_range j,
-                         void *c_, int64_t ldc)
+/* To be written soon, at a place that other cores may have read. */
+INLINE void ask_to_write(const real *p)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*p));
+#else
+    __builtin_prefetch(p, 1);
+#endif
+}
+
+/* A tile's elements of what comes next. */
+INLINE void ask_for_next(const ls_block *b, int64_t i, int64_t rows, int64_t j, int64_t across)
+{
+    for (int a = 0; a < LS_MOST_SOON && b->soon[a]; a++)
+        for (int64_t r = i; r < i + rows; r++)
+            for (int64_t at = 0; at < across; at += 64 / (int)sizeof(real))
+                ask_to_write((const real *)b->soon[a] + r * b->n + j + at);
+}
+
+static void outer_packed(int64_t count, const ls_packed *of, int64_t leaf_rows, int64_t m, const ls_block *b)
 {
     real          kept[MOST_WAITING * TILE_ROWS * WIDTH] ALIGNED;
-    real         *c = c_;
+    real         *c = b->c;
     const int64_t rows = of[count - 1].piece.to;
-    for (int64_t to = j.from; j.from < j.to; j.from = to) {
-        to = least(j.to, j.from + WIDTH);
-        const int64_t across = to - j.from;
-        for (int64_t r = i.from, end; r < i.to; r = end) {
+    for (int64_t j = b->j.from, across; j < b->j.to; j += across, c += across) {
+        across = least(b->j.to - j, WIDTH);
+        for (int64_t r = b->i.from, end; r < b->i.to; r = end) {
             const int64_t inside = r % TILE_ROWS;
             const tile   *t = tiles[vecs_for(across) - 1];
-            while (t->rows > least(i.to - r, TILE_ROWS - inside)) t++;
+            while (t->rows > least(b->i.to - r, TILE_ROWS - inside)) t++;
             end = r + t->rows;
+            ask_for_next(b, r, t->rows, j, across);
             for (const ls_packed *p = of; p < of + count; p++) {
                 const int64_t own = p->own.to - p->own.from, at = p->piece.from - p->own.from;
                 const real   *left = (const real *)p->at + r / TILE_ROWS * tile_reals(own) + inside;
-                const real   *right = (const real *)p->at + tiles_reals(own, m) + j.from / WIDTH * panel_reals(own);
+                const real   *right = (const real *)p->at + tiles_reals(own, m) + j / WIDTH * panel_reals(own);
                 packed_piece(t, p->piece, rows, leaf_rows, left + at * TILE_ROWS, right + at * WIDTH, kept,
-                             c + (r - i.from) * ldc, ldc, across);
+                             c + (r - b->i.from) * b->ldc, b->ldc, across);
             }
         }
-        c += across;
     }
 }
