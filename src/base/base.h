@@ -186,9 +186,10 @@ typedef struct ls_links {
      * common (see shared_new), else on all. Roots are undefined afterwards. */
     ls_status (*update)(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bool common, ls_slice_done *done,
                         void *of);
-    /* The most of so many rows that one rank holds, where update() with common memory makes sums of products
-     * from the factors that lie packed at root; 0 where it does not. Equal on all ranks; local. */
-    int64_t (*factor_rows)(ls_ctx *ctx, int64_t rows, const void *root);
+    /* The most of so many rows that one rank holds, where update() may make this sum, a product, from factors
+     * that lie packed at its root; 0 where it may not. common: as update() gets it. Equal on all ranks;
+     * local. */
+    int64_t (*factor_rows)(ls_ctx *ctx, const ls_row_sum *sum, bool common);
     /* Every rank's rows of a part, to all ranks: own, of this rank, to all, [rows, row_bytes]. */
     ls_status (*gather)(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void *own, void *all);
     /* Every rank's bytes, items of item bytes, to take() on the root, in pieces of whole items: those of a rank

@@ -36,7 +36,7 @@ ls_status ls_comm_broadcast(ls_ctx *ctx, void *data, size_t bytes);
 ls_status ls_comm_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
 ls_status ls_comm_update(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bool common, ls_slice_done *done,
                          void *of);
-int64_t   ls_comm_factor_rows(ls_ctx *ctx, int64_t rows, const void *root);
+int64_t   ls_comm_factor_rows(ls_ctx *ctx, const ls_row_sum *sum, bool common);
 ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void *own, void *all);
 
 ls_status ls_comm_collect(ls_ctx *ctx, const void *own, size_t bytes, size_t item, ls_take *take, void *of);

@@ -7,38 +7,46 @@
  * update while they are in the nearest cache. No sum of another rank is read, none is written, and all
  * ranks work equally long, however unequal their numbers of rows are.
  *
+ * A rank alone does the same with large weights, whose gradients then never leave the cache either.
+ *
  * Factors lie where the gradient would, at the same place in every rank's memory (which the stamp's digest
- * says). Called by board.c between two meetings there: all factors are laid out, and all are read.
+ * says). Called by board.c between two meetings there: all factors are laid out, and all are read; and by
+ * sums.c for a rank alone.
  */
 #include "comm/inside.h"
 
 enum {
-    MOST_ROWS = 4096,          /* with more, a pass over their factors is longer than one over the sums */
-    REGION_BYTES = 1 << 20,  /* of right factors, that stay in the second cache while the left ones pass */
-    SHARE = 4                  /* a share's rows are a multiple of it */
+    MOST_ROWS = 4096,       /* of all; with more, a pass over their factors is longer than one over the sums */
+    MOST_OWN = 255,         /* of a rank; with more, its sums take so long that their traffic does not show */
+    LEAST_BYTES = 4 << 20,  /* of a sum of a rank alone: smaller ones are in its cache anyway */
+    REGION_BYTES = 1 << 20, /* of right factors, that stay in the second cache while the left ones pass */
+    SHARE = 4               /* a share's rows are a multiple of it */
 };
 
-int64_t ls_comm_factor_rows(ls_ctx *ctx, int64_t rows, const void *root)
+int64_t ls_comm_factor_rows(ls_ctx *ctx, const ls_row_sum *sum, bool common)
 {
     const ls_comm *c = ctx->comm;
     ls_place_seen place;
-    if (!ls_board_is_all(c) || c->left_common || rows > MOST_ROWS || !ls_window_find(c, root, &place)) return 0;
-    const ls_plan *plan = ls_comm_plan(ctx, rows);
-    return plan ? plan->most_rows : 0;
+    if (sum->rows > MOST_ROWS) return 0;
+    if (c->count == 1 && sum->count * (int64_t)ctx->kernel->bytes < LEAST_BYTES) return 0;
+    if (c->count > 1 && !(common && !c->left_common && ls_board_is_all(c) && ls_window_find(c, sum->root, &place)))
+        return 0;
+    const ls_plan *plan = ls_comm_plan(ctx, sum->rows);
+    return plan && plan->most_rows <= MOST_OWN ? plan->most_rows : 0;
 }
 
 /* The factors of all ranks, by pieces; NULL, with the context failed, without memory. */
 static const ls_packed *factors_of(ls_ctx *ctx, const ls_row_sum *s, const ls_plan *plan)
 {
     const ls_comm *c = ctx->comm;
-    ls_place_seen place;
+    ls_place_seen place = { 0, 0 };
     ls_packed *of = ls_comm_take(ctx, plan->pieces * (int64_t)sizeof *of), *at = of;
-    if (!of || !ls_window_find(c, s->root, &place)) return NULL;
+    if (!of || (c->count > 1 && !ls_window_find(c, s->root, &place))) return NULL;
     for (int r = 0; r < c->count; r++) {
+        const void *packed = r == c->rank ? s->root : ls_window_at(c, r, place);
         const int64_t first = plan->first[r], end = plan->first[r + 1];
         for (int64_t k = first; k < end; k++)
-            *at++ = (ls_packed){ ls_window_at(c, r, place),
-                                 { plan->piece[first].from, plan->piece[end - 1].to }, plan->piece[k] };
+            *at++ = (ls_packed){ packed, { plan->piece[first].from, plan->piece[end - 1].to }, plan->piece[k] };
     }
     return of;
 }

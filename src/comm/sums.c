@@ -173,7 +173,7 @@ uint64_t ls_comm_sizes(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count
 }
 
 /* ---- the sums ------------------------------------------------------------------------------ */
-static void sums_alone(const ls_layout *l)
+static bool sums_alone(ls_ctx *ctx, const ls_layout *l, const ls_taker *taker)
 {
     for (const ls_group *g = l->group; g < l->group + l->groups; g++)
         for (const ls_span *s = g->span; s < g->span + g->spans; s++) {
@@ -181,7 +181,9 @@ static void sums_alone(const ls_layout *l)
             memcpy(piece, s->piece, (size_t)g->plan->pieces * sizeof *piece);
             void *sum = ls_comm_add_tree(g, s->bytes / (int64_t)g->kernel->bytes, piece, s->root);
             if (sum != s->root) memcpy(s->root, sum, (size_t)s->bytes);
+            if (taker) taker->done(taker->of, s->sum, (ls_range){ 0, s->bytes / (int64_t)g->kernel->bytes }, s->root);
         }
+    return !taker || ls_factors_take(ctx, taker);
 }
 
 /* What a call needs on the board. */
@@ -232,7 +234,7 @@ static ls_status sum_all(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, co
         if (ls_board_reserve(ctx, n.bytes, n.pieces, count)) return ls_comm_agree(ctx);
     }
     if (!lay_out(ctx, &l, sums, count)) return ls_comm_end(ctx, false);
-    if (ctx->comm->count == 1) return sums_alone(&l), ls_comm_end(ctx, true);
+    if (ctx->comm->count == 1) return ls_comm_end(ctx, sums_alone(ctx, &l, taker));
     ls_stamp stamp = ls_comm_stamp(ctx, LS_SUMS, count, sums[0]->rows, l.bytes);
     stamp.digest = ls_comm_sizes(ctx, sums, count);
     return ls_comm_end(ctx, ls_comm_reduce(ctx, &stamp, &l, taker));
@@ -246,7 +248,8 @@ ls_status ls_comm_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
 ls_status ls_comm_update(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bool common,
                          ls_slice_done *done, void *of)
 {
-    if (common && ctx->comm->desk && !ctx->comm->left_common)
+    const ls_comm *c = ctx->comm;
+    if (c->count == 1 || (common && c->desk && !c->left_common))
         return sum_all(ctx, sums, count, &(ls_taker){ done, of, sums, count });
     ls_status status = sum_all(ctx, sums, count, NULL);
     for (int64_t i = 0; i < count && !status; i++)

@@ -155,7 +155,7 @@ static void choose_products(ls_ctx *ctx, const ls_plan *p, bool updates)
         ls_use *u = q->uses;
         if (!u || !u->is_product) continue;
         const int64_t m = q->t->shape.dim[0], n = q->t->count / m;
-        const int64_t rows = updates && k->packed ? ctx->links->factor_rows(ctx, u->sum.rows, u->value) : 0;
+        const int64_t rows = updates && k->packed ? ctx->links->factor_rows(ctx, &u->sum, ctx->update->common) : 0;
         u->sum.m = rows && k->packed(rows, m, n) <= q->t->count ? m : 0;
         if (u->sum.m) ctx->update->writes(ctx->update->of, q->t, u->sum.soon);
     }
@@ -252,7 +252,7 @@ ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g, bool reta
     const ls_plan *p = plan_for(ctx, out);
     const bool updates = may_update(ctx, p);
     if (p) {
-        choose_products(ctx, p, updates && ctx->update->common);
+        choose_products(ctx, p, updates);
         memcpy(p->seed, g, (size_t)out->count * ctx->kernel->bytes);
         for (int64_t i = 0; i < p->reached_count; i++) p->reached[i]->used = !retains_graph;
         carry_out(ctx, p);

@@ -46,7 +46,7 @@ INLINE void packed_piece(const tile *t, ls_range at, int64_t rows, int64_t leaf_
         const real *a = left + (s.from - at.from) * TILE_ROWS, *b = right + (s.from - at.from) * WIDTH;
         const int width = vecs_for(across) * LANES;
         if (across < width) outer_edge(t, &s, a, TILE_ROWS, b, WIDTH, width, kept, c, ldc, across, false);
-        else t->outer(&s, a, TILE_ROWS, b, WIDTH, kept, c, ldc, false);
+        else t->outer(&s, a, TILE_ROWS, b, WIDTH, NULL, kept, c, ldc, false);
     }
 }
 
@@ -69,6 +69,19 @@ INLINE void ask_for_next(const ls_block *b, int64_t i, int64_t rows, int64_t j, 
                 ask_to_write((const real *)b->soon[a] + r * b->n + j + at);
 }
 
+/* Of the next tile's left factors, as much as is one panel's part. */
+INLINE void ask_for_left(int64_t count, const ls_packed *of, int64_t m, int64_t i, const ls_block *b, int64_t j)
+{
+    const int64_t panels = (b->j.to - b->j.from + WIDTH - 1) / WIDTH, panel = (j - b->j.from) / WIDTH;
+    if (i >= m) return;
+    for (const ls_packed *p = of; p < of + count; p++) {
+        const int64_t own = p->own.to - p->own.from, rows = p->piece.to - p->piece.from;
+        const int64_t from = p->piece.from - p->own.from + rows * panel / panels;
+        const int64_t end = p->piece.from - p->own.from + rows * (panel + 1) / panels;
+        ask_for((const real *)p->at + i / TILE_ROWS * tile_reals(own) + from * TILE_ROWS, (end - from) * TILE_ROWS);
+    }
+}
+
 static void outer_packed(int64_t count, const ls_packed *of, int64_t leaf_rows, int64_t m, const ls_block *b)
 {
     real          kept[MOST_WAITING * TILE_ROWS * WIDTH] ALIGNED;
@@ -82,6 +95,7 @@ static void outer_packed(int64_t count, const ls_packed *of, int64_t leaf_rows, 
             while (t->rows > least(b->i.to - r, TILE_ROWS - inside)) t++;
             end = r + t->rows;
             ask_for_next(b, r, t->rows, j, across);
+            if (end == b->i.to) ask_for_left(count, of, m, end - end % TILE_ROWS + (end % TILE_ROWS ? TILE_ROWS : 0), b, j);
             for (const ls_packed *p = of; p < of + count; p++) {
                 const int64_t own = p->own.to - p->own.from, at = p->piece.from - p->own.from;
                 const real   *left = (const real *)p->at + r / TILE_ROWS * tile_reals(own) + inside;

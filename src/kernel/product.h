@@ -254,7 +254,7 @@ INLINE void ask_for(const real *p, int64_t count)
 }
 
 /* rows rows of n columns of x, by panels: packed[panel][row][WIDTH]. Rows are read from end to end. */
-static void pack_panels(int64_t rows, int64_t n, const real *x, int64_t ldx, int64_t panel, real *packed)
+INLINE void pack_panels(int64_t rows, int64_t n, const real *x, int64_t ldx, int64_t panel, real *packed)
 {
     const int64_t whole = n - n % WIDTH;
     for (int64_t r = 0; r < rows; r++, x += ldx, packed += WIDTH) {
@@ -280,7 +280,7 @@ INLINE void pack_tile_row(const real *g, real *packed)
 
 /* rows rows of up to GROUP tiles' columns of g: packed[tile][row][TILE_ROWS], tiles so far apart. A tile
  * that is not whole reaches into the next row as well. */
-static void pack_tiles(int64_t rows, int64_t columns, const real *g, int64_t ldg, int64_t apart, real *packed)
+INLINE void pack_tiles(int64_t rows, int64_t columns, const real *g, int64_t ldg, int64_t apart, real *packed)
 {
     const int64_t whole = columns / TILE_ROWS, rest = columns % TILE_ROWS;
     for (int64_t r = 0; r < rows; r++, g += ldg, packed += TILE_ROWS) {

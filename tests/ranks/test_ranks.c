@@ -59,10 +59,11 @@ Test(ranks, more_ranks_than_rows, .timeout = 300)
     same_on_all_ranks("regression.yaml", "--train.leaf_rows=1");
 }
 
-/* So wide that the ranks of a node hold it in common; and the same by messages alone. */
+/* So wide that the ranks of a node hold it in common, and that one rank makes a gradient from its factors; and
+ * the same by messages alone. */
 Test(ranks, wide, .timeout = 300)
 {
-    make_regression("300", "linear: 100, tanh, linear: 60, relu, linear: 1");
+    make_regression("300", "linear: 750, tanh, linear: 700, relu, linear: 1");
     same_on_all_ranks("regression.yaml", NULL);
     same_on_all_ranks("regression.yaml", "--train.leaf_rows=5");
     setenv("LS_NODE_MEMORY", "0", 1);
