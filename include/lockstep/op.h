@@ -56,8 +56,8 @@ typedef struct ls_op {
     void (*forward)(const ls_node *n); /* writes out */
     void (*finish)(const ls_node *n);  /* ROWS_SUM: once, on the complete sum; or NULL */
     void (*backward)(const ls_node *n, const void *g, void *const dx[]); /* adds; NULL: not asked */
-    /* Whether the gradient of input i, [M, N], is the sum over rows of left[row, M] right[row, N] by
-     * kernel->outer, which are then set; or NULL: none is. */
+    /* Whether the gradient of input i, [M, N], is the sum over the rows of out, [rows, ...], of left[row, M]
+     * right[row, N], fused and in row order as linear's is; these are then set. NULL: none is. g may be NULL. */
     bool (*factors)(const ls_node *n, int i, const void *g, ls_factors *f);
     const ls_shape (*cases)[LS_MAX_IN]; /* shapes to test, ended by one with dim 0 < 0 */
     const void *case_args;    /* args of the cases */

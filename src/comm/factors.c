@@ -16,11 +16,14 @@
 #include "comm/inside.h"
 
 enum {
-    MOST_ROWS = 4096,       /* of all; with more, a pass over their factors is longer than one over the sums */
-    MOST_OWN = 255,         /* of a rank; with more, its sums take so long that their traffic does not show */
-    LEAST_BYTES = 4 << 20,  /* of a sum of a rank alone: smaller ones are in its cache anyway */
-    REGION_BYTES = 1 << 20, /* of right factors, that stay in the second cache while the left ones pass */
-    SHARE = 4               /* a share's rows are a multiple of it */
+    MOST_ROWS =
+        4096, /* of all; with more, a pass over their factors is longer than one over the sums */
+    MOST_OWN =
+        255, /* of a rank; with more, its sums take so long that their traffic does not show */
+    LEAST_BYTES = 4 << 20, /* of a sum of a rank alone: smaller ones are in its cache anyway */
+    REGION_BYTES =
+        1 << 20, /* of right factors, that stay in the second cache while the left ones pass */
+    SHARE = 4    /* a share's rows are a multiple of it */
 };
 
 int64_t ls_comm_factor_rows(ls_ctx *ctx, const ls_row_sum *sum, bool common)
@@ -29,7 +32,8 @@ int64_t ls_comm_factor_rows(ls_ctx *ctx, const ls_row_sum *sum, bool common)
     ls_place_seen place;
     if (sum->rows > MOST_ROWS) return 0;
     if (c->count == 1 && sum->count * (int64_t)ctx->kernel->bytes < LEAST_BYTES) return 0;
-    if (c->count > 1 && !(common && !c->left_common && ls_board_is_all(c) && ls_window_find(c, sum->root, &place)))
+    if (c->count > 1 &&
+        !(common && !c->left_common && ls_board_is_all(c) && ls_window_find(c, sum->root, &place)))
         return 0;
     const ls_plan *plan = ls_comm_plan(ctx, sum->rows);
     return plan && plan->most_rows <= MOST_OWN ? plan->most_rows : 0;
@@ -46,7 +50,9 @@ static const ls_packed *factors_of(ls_ctx *ctx, const ls_row_sum *s, const ls_pl
         const void *packed = r == c->rank ? s->root : ls_window_at(c, r, place);
         const int64_t first = plan->first[r], end = plan->first[r + 1];
         for (int64_t k = first; k < end; k++)
-            *at++ = (ls_packed){ packed, { plan->piece[first].from, plan->piece[end - 1].to }, plan->piece[k] };
+            *at++ = (ls_packed){ packed,
+                                 { plan->piece[first].from, plan->piece[end - 1].to },
+                                 plan->piece[k] };
     }
     return of;
 }
@@ -58,9 +64,11 @@ static ls_range share_of(const ls_comm *c, int64_t m)
 }
 
 /* The elements of a block of c, as runs of what lies together in c. */
-static void hand_over(const ls_ctx *ctx, const ls_taker *t, int64_t number, ls_range rows, ls_range columns, const char *block)
+static void hand_over(const ls_ctx *ctx, const ls_taker *t, int64_t number, ls_range rows,
+                      ls_range columns, const char *block)
 {
-    const int64_t n = t->sums[number]->count / t->sums[number]->m, width = columns.to - columns.from;
+    const int64_t n = t->sums[number]->count / t->sums[number]->m,
+                  width = columns.to - columns.from;
     const size_t bytes = (size_t)width * ctx->kernel->bytes;
     if (width == n) {
         t->done(t->of, number, (ls_range){ rows.from * n, rows.to * n }, block);
@@ -88,7 +96,8 @@ static bool take_product(ls_ctx *ctx, const ls_taker *t, int64_t number)
         for (ls_range i = { share.from, 0 }; i.from < share.to; i.from = i.to) {
             i.to = (i.from / k->tile + 1) * k->tile;
             if (i.to > share.to) i.to = share.to;
-            const ls_block b = { i, j, block, j.to - j.from, { s->soon[0], s->soon[1], s->soon[2] }, n };
+            const ls_block b = { i, j, block, j.to - j.from, { s->soon[0], s->soon[1], s->soon[2] },
+                                 n };
             k->outer_packed(plan->pieces, of, ctx->opts.leaf_rows, s->m, &b);
             hand_over(ctx, t, number, i, j, block);
         }

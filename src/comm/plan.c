@@ -89,7 +89,8 @@ static bool join_inside(ls_ctx *ctx, ls_plan *p, ls_range *piece, const ls_range
 /* piece: of leaves, becomes the plan's. */
 static void keep_rows(ls_plan *p, ls_range *piece, int ranks)
 {
-    for (int64_t k = 0; k < p->pieces; k++) piece[k] = ls_leaf_rows(p->rows, p->leaf_rows, piece[k]);
+    for (int64_t k = 0; k < p->pieces; k++)
+        piece[k] = ls_leaf_rows(p->rows, p->leaf_rows, piece[k]);
     for (int r = 0; r < ranks; r++) {
         const int64_t first = p->first[r], end = p->first[r + 1];
         const int64_t rows = first < end ? piece[end - 1].to - piece[first].from : 0;

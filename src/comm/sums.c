@@ -6,6 +6,7 @@
  * a call travel together: those of equal rows and type form a group and are added as one array.
  *
  *   alone   one rank has all pieces
+ *   product an update makes it from the factors of all rows (factors.c), not from pieces
  *   small   every rank's pieces to every rank (blocks.c), and each adds all: fewest messages
  *   large   each rank adds a slice of the space and sends it to all (slices.c): least volume; in
  *           the memory that a node's ranks see where there is some (board.c)
@@ -164,9 +165,14 @@ uint64_t ls_comm_sizes(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count
     uint64_t d = (uint64_t)ctx->opts.leaf_rows;
     for (int64_t i = 0; i < count; i++) {
         ls_place_seen place = { 0, 0 };
-        if (sums[i]->m) ls_window_find(ctx->comm, sums[i]->root, &place); /* the others' lie at the same one */
-        const uint64_t size[] = { (uint64_t)sums[i]->rows,  (uint64_t)sums[i]->count, (uint64_t)sums[i]->dtype,
-                                  (uint64_t)sums[i]->m, place.block, place.offset };
+        if (sums[i]->m)
+            ls_window_find(ctx->comm, sums[i]->root, &place); /* the others' lie at the same one */
+        const uint64_t size[] = { (uint64_t)sums[i]->rows,
+                                  (uint64_t)sums[i]->count,
+                                  (uint64_t)sums[i]->dtype,
+                                  (uint64_t)sums[i]->m,
+                                  place.block,
+                                  place.offset };
         for (int k = 0; k < 6; k++) d = (d ^ size[k]) * UINT64_C(0x100000001b3) + (d >> 29);
     }
     return d;
@@ -181,7 +187,9 @@ static bool sums_alone(ls_ctx *ctx, const ls_layout *l, const ls_taker *taker)
             memcpy(piece, s->piece, (size_t)g->plan->pieces * sizeof *piece);
             void *sum = ls_comm_add_tree(g, s->bytes / (int64_t)g->kernel->bytes, piece, s->root);
             if (sum != s->root) memcpy(s->root, sum, (size_t)s->bytes);
-            if (taker) taker->done(taker->of, s->sum, (ls_range){ 0, s->bytes / (int64_t)g->kernel->bytes }, s->root);
+            if (taker)
+                taker->done(taker->of, s->sum,
+                            (ls_range){ 0, s->bytes / (int64_t)g->kernel->bytes }, s->root);
         }
     return !taker || ls_factors_take(ctx, taker);
 }

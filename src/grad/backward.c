@@ -73,7 +73,8 @@ static void pack_factors(ls_ctx *ctx, const ls_deed *d)
     ls_factors f;
     if (d->dx[d->input] != d->use->value) return;
     d->r->op->factors(&d->r->node, d->input, d->g, &f);
-    ctx->kernel->outer_pack(rows.to - rows.from, sum->m, sum->count / sum->m, f.left, f.right, sum->root);
+    ctx->kernel->outer_pack(rows.to - rows.from, sum->m, sum->count / sum->m, f.left, f.right,
+                            sum->root);
 }
 
 static ls_status close_trees(ls_ctx *ctx, const ls_closing *c)
@@ -155,7 +156,9 @@ static void choose_products(ls_ctx *ctx, const ls_plan *p, bool updates)
         ls_use *u = q->uses;
         if (!u || !u->is_product) continue;
         const int64_t m = q->t->shape.dim[0], n = q->t->count / m;
-        const int64_t rows = updates && k->packed ? ctx->links->factor_rows(ctx, &u->sum, ctx->update->common) : 0;
+        const int64_t rows = updates && k->packed
+                                 ? ctx->links->factor_rows(ctx, &u->sum, ctx->update->common)
+                                 : 0;
         u->sum.m = rows && k->packed(rows, m, n) <= q->t->count ? m : 0;
         if (u->sum.m) ctx->update->writes(ctx->update->of, q->t, u->sum.soon);
     }

@@ -264,7 +264,8 @@ static void open_tree(planner *p, ls_record *r, int i, const void *g, ls_use *u)
         if (!piece[k]) return;
         plan_piece(p, r, i, run[k], g, piece[k], u);
     }
-    u->sum = (ls_row_sum){ r->batch, r->in[i]->count, r->in[i]->dtype, piece, u->value, 0, { NULL } };
+    u->sum =
+        (ls_row_sum){ r->batch, r->in[i]->count, r->in[i]->dtype, piece, u->value, 0, { NULL } };
     u->pieces = count;
     u->is_open = true;
     u->open_next = p->open;
@@ -276,7 +277,8 @@ static void open_tree(planner *p, ls_record *r, int i, const void *g, ls_use *u)
 static bool is_product(const ls_record *r, int i, const ls_pending *q, const ls_use *u)
 {
     ls_factors f;
-    return q->t->is_param && u->value == q->grad && r->op->factors && r->op->factors(&r->node, i, NULL, &f);
+    return q->t->is_param && u->value == q->grad && r->op->factors &&
+           r->op->factors(&r->node, i, NULL, &f);
 }
 
 /* Where a use of whole t makes its contribution; the gradient itself where it is free. */

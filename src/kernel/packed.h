@@ -87,6 +87,7 @@ static void outer_packed(int64_t count, const ls_packed *of, int64_t leaf_rows, 
     real          kept[MOST_WAITING * TILE_ROWS * WIDTH] ALIGNED;
     real         *c = b->c;
     const int64_t rows = of[count - 1].piece.to;
+    leaf_rows = least(leaf_rows, rows);
     for (int64_t j = b->j.from, across; j < b->j.to; j += across, c += across) {
         across = least(b->j.to - j, WIDTH);
         for (int64_t r = b->i.from, end; r < b->i.to; r = end) {

@@ -144,19 +144,37 @@ static void *unreadable(ls_ctx *ctx, const ls_array *a, ls_dtype type)
     return data ? memset(data, type == LS_INT64 ? 0 : 0xff, bytes) : NULL;
 }
 
-/* The gradient of input i alone, from a g of ones. */
-static void *gradient_of(op_case *c, const ls_node *n, int i)
+/* The gradient of input i alone, from a g of ones; by_factors: from what the operation says are its factors, or
+ * NULL where it says nothing. */
+static void *gradient_of(op_case *c, const ls_node *n, int i, bool by_factors)
 {
     ls_arena *scratch = &c->ctx->scratch;
-    size_t bytes = (size_t)(n->in[i].count + 1) * c->ctx->kernel->bytes;
+    const ls_kernel *k = c->ctx->kernel;
+    const ls_array *in = &n->in[i];
+    size_t bytes = (size_t)(in->count + 1) * k->bytes;
     void *dx[LS_MAX_IN] = { 0 },
          *g = ls_arena_take(scratch, (size_t)(n->out.count + 1) * sizeof(double));
+    ls_factors f;
     dx[i] = ls_arena_take(scratch, bytes);
     if (!g || !dx[i]) return NULL;
-    c->ctx->kernel->fill(n->out.count, 1, g);
+    k->fill(n->out.count, 1, g);
     memset(dx[i], 0, bytes);
-    c->op->backward(n, g, dx);
+    if (!by_factors) c->op->backward(n, g, dx);
+    else if (!c->op->factors || !c->op->factors(n, i, g, &f)) return NULL;
+    else {
+        const int64_t m = in->shape.dim[0], width = in->count / m;
+        k->outer(n->out.shape.dim[0], 0, m, width, f.left, m, f.right, width, dx[i], width, true);
+    }
     return dx[i];
+}
+
+static void check_factors(op_case *c, const ls_node *n, int i, const void *want)
+{
+    const void *got = gradient_of(c, n, i, true);
+    if (got && memcmp(want, got, (size_t)n->in[i].count * c->ctx->kernel->bytes))
+        ls_fail(c->ctx, LS_ERR_NUMERIC,
+                "%s: the gradient of input %d is not the product of its factors", c->op->name,
+                i + 1);
 }
 
 static void check_saves(op_case *c)
@@ -171,14 +189,15 @@ static void check_saves(op_case *c)
         if (!r.in[i]->requires_grad) continue;
         ls_node n = { 0 };
         ls_node_fill(&n, &r, ls_record_rows(&r));
-        const void *want = gradient_of(c, &n, i), *got = NULL;
+        const void *want = gradient_of(c, &n, i, false), *got = NULL;
+        if (want) check_factors(c, &n, i, want);
         for (int k = 0; k < r.n_in; k++) {
             bool for_others = c->op->saves & ((unsigned)LS_SAVE_FOR_OTHERS << k);
             bool is_saved = c->op->saves >> k & 1 && !(for_others && k == i);
             if (!is_saved) n.in[k].data = unreadable(ctx, &n.in[k], n.in_dtype[k]);
         }
         if (!(c->op->saves & LS_SAVE_OUT)) n.out.data = unreadable(ctx, &n.out, n.out_dtype);
-        if (want) got = gradient_of(c, &n, i);
+        if (want) got = gradient_of(c, &n, i, false);
         if (!got)
             ls_fail_memory(ctx, (size_t)n.in[i].count * ctx->kernel->bytes,
                            "a gradient in ls_op_check");

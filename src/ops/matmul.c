@@ -59,7 +59,7 @@ static void backward(const ls_node *n, const void *g, void *const dx[])
 static bool factors(const ls_node *n, int i, const void *g, ls_factors *f)
 {
     *f = (ls_factors){ n->in[0].data, g };
-    return i == 1 && n->out.shape.ndim == 2;
+    return i == 1 && n->in[0].shape.ndim == 2 && n->in[1].shape.ndim == 2;
 }
 
 static const ls_shape cases[][LS_MAX_IN] = {

@@ -174,7 +174,8 @@ static void writes(void *of, ls_tensor *param, const void *arrays[3])
     int count = 0;
     if (!has_param(o, param)) return;
     arrays[count++] = param->data;
-    for (int s = 0; s < o->slots && count < 3; s++) arrays[count++] = ls_optim_state(o, o->latest, s);
+    for (int s = 0; s < o->slots && count < 3; s++)
+        arrays[count++] = ls_optim_state(o, o->latest, s);
     while (count < 3) arrays[count++] = NULL;
 }
 
@@ -193,7 +194,9 @@ ls_update ls_optim_begin(ls_optim *o)
     o->bad = -1;
     if (!common) own(o); /* some may be: every rank updates all of it then */
     ls_tally_begin(o, common);
-    return (ls_update){ .takes = has_param, .slice = update_slice, .writes = writes, .of = o, .common = common };
+    return (ls_update){
+        .takes = has_param, .slice = update_slice, .writes = writes, .of = o, .common = common
+    };
 }
 
 ls_status ls_optim_end(ls_optim *o, const ls_update *u)

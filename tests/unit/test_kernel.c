@@ -157,32 +157,37 @@ Test(kernel, pieces_of_a_batch_join_to_the_whole)
 /* Blocks of a sum, from factors that several have packed, are those of outer. */
 Test(kernel, packed_factors_of_several_make_the_whole)
 {
-    static const int64_t cases[][5] = { /* rows, leaf_rows, shares, m, n */
-        { 100, 8, 3, 9, 21 },   { 300, 32, 2, 50, 130 }, { 77, 7, 5, 26, 64 },  { 1000, 3, 3, 13, 40 },
-        { 40, 32, 5, 12, 600 }, { 700, 1, 2, 5, 33 },    { 256, 32, 4, 128, 96 }, { 900, 700, 1, 30, 20 },
+    static const int64_t cases[][5] = {
+        /* rows, leaf_rows, shares, m, n */
+        { 100, 8, 3, 9, 21 },    { 300, 32, 2, 50, 130 }, { 77, 7, 5, 26, 64 },
+        { 1000, 3, 3, 13, 40 },  { 40, 32, 5, 12, 600 },  { 700, 1, 2, 5, 33 },
+        { 256, 32, 4, 128, 96 }, { 900, 700, 1, 30, 20 },
     };
     EACH_TABLE(k)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const int64_t rows = cases[i][0], leaf_rows = cases[i][1], shares = cases[i][2], m = cases[i][3],
-                      n = cases[i][4], leaves = ls_leaf_count(rows, leaf_rows), bytes = (int64_t)k->bytes;
+        const int64_t rows = cases[i][0], leaf_rows = cases[i][1], shares = cases[i][2],
+                      m = cases[i][3], n = cases[i][4], leaves = ls_leaf_count(rows, leaf_rows),
+                      bytes = (int64_t)k->bytes;
         uint64_t s = 5 + i;
-        double  *g = numbers(k->dtype, rows * m, &s), *x = numbers(k->dtype, rows * n, &s);
-        char    *tg = typed(k->dtype, rows * m, g), *tx = typed(k->dtype, rows * n, x), *packed[8];
-        char    *whole = malloc((size_t)(m * n * bytes)), *block = malloc((size_t)(m * n * bytes));
+        double *g = numbers(k->dtype, rows * m, &s), *x = numbers(k->dtype, rows * n, &s);
+        char *tg = typed(k->dtype, rows * m, g), *tx = typed(k->dtype, rows * n, x), *packed[8];
+        char *whole = malloc((size_t)(m * n * bytes)), *block = malloc((size_t)(m * n * bytes));
         ls_packed piece[64];
-        int       count = 0;
+        int count = 0;
         for (int64_t share = 0; share < shares; share++) {
-            const ls_range cut = ls_leaf_cut(leaves, shares, share), own = ls_leaf_rows(rows, leaf_rows, cut);
-            const int64_t  size = k->packed(own.to - own.from, m, n);
-            ls_range       pieces[LS_MAX_PIECES];
+            const ls_range cut = ls_leaf_cut(leaves, shares, share),
+                           own = ls_leaf_rows(rows, leaf_rows, cut);
+            const int64_t size = k->packed(own.to - own.from, m, n);
+            ls_range pieces[LS_MAX_PIECES];
             packed[share] = malloc((size_t)(size * bytes) + 64);
             memset(packed[share], 0xff, (size_t)(size * bytes) + 64);
-            k->outer_pack(own.to - own.from, m, n, tg + own.from * m * bytes, tx + own.from * n * bytes,
-                          packed[share]);
+            k->outer_pack(own.to - own.from, m, n, tg + own.from * m * bytes,
+                          tx + own.from * n * bytes, packed[share]);
             for (int64_t at = size * bytes; at < size * bytes + 64; at++)
                 cr_assert_eq(packed[share][at], (char)0xff, "%s: beyond the end", k->isa);
             for (int p = 0, held = ls_leaf_pieces(leaves, cut, pieces); p < held; p++)
-                piece[count++] = (ls_packed){ packed[share], own, ls_leaf_rows(rows, leaf_rows, pieces[p]) };
+                piece[count++] = (ls_packed){ packed[share], own,
+                                              ls_leaf_rows(rows, leaf_rows, pieces[p]) };
         }
         k->outer(rows, leaf_rows, m, n, tg, m, tx, n, whole, n, false);
         for (int64_t from = 0, to; from < m; from = to) {
@@ -193,10 +198,10 @@ Test(kernel, packed_factors_of_several_make_the_whole)
                 const ls_block b = { { from, to }, { j, end }, block, end - j, { whole }, n };
                 k->outer_packed(count, piece, leaf_rows, m, &b);
                 for (int64_t row = from; row < to; row++)
-                    cr_assert_eq(memcmp(block + (row - from) * (end - j) * bytes, whole + (row * n + j) * bytes,
-                                        (size_t)((end - j) * bytes)),
-                                 0, "%s %d: case %d, row %d from column %d", k->isa, (int)k->dtype, (int)i, (int)row,
-                                 (int)j);
+                    cr_assert_eq(memcmp(block + (row - from) * (end - j) * bytes,
+                                        whole + (row * n + j) * bytes, (size_t)((end - j) * bytes)),
+                                 0, "%s %d: case %d, row %d from column %d", k->isa, (int)k->dtype,
+                                 (int)i, (int)row, (int)j);
             }
         }
         for (int64_t share = 0; share < shares; share++) free(packed[share]);
