@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FINGERPRINT_ROWS = 1024, BLOCK_BYTES = 4 << 20 };
+enum { FINGERPRINT_ROWS = 1024, BLOCK_BYTES = 256 << 10 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
 static void end_dataset(void *self)
