@@ -2,8 +2,8 @@
  *
  * The one MPI_Abort of lockstep, never with code 0. A line on stderr says why; a failure that
  * is known but not agreed on yet is said before, because it may be the cause. An abort takes a
- * second on a busy machine: others of the node who come here meanwhile have nothing to add. Called by
- * wait.c, fence.c and ranks.c.
+ * second on a busy machine: others of the node who come here meanwhile have nothing to add, and wait to
+ * be ended (two aborts at once make Open MPI 4.1 crash). Called by wait.c, fence.c and ranks.c.
  */
 #include "comm/inside.h"
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_NAMED = 8 };
+enum { MOST_NAMED = 8, END_WITHIN_S = 5 };
 
 /* Names in a message may come from files: nothing of them reaches a terminal as anything but text. */
 static void append_escaped(char *line, size_t bytes, const char *text)
@@ -60,6 +60,7 @@ _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text)
 {
     const ls_comm *c = ctx->comm;
     if (ls_board_may_say(c)) say_why(ctx, text);
+    else sleep(END_WITHIN_S);
     MPI_Abort(c->control != MPI_COMM_NULL ? c->control : MPI_COMM_WORLD, ls_exit_code(status));
     for (;;) raise(SIGKILL); /* never comes here */
 }

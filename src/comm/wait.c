@@ -42,9 +42,11 @@ static void rest(double waited_s)
     nanosleep(&(struct timespec){ 0, (long)(s * 1e9) }, NULL); /* cut short by a signal: no harm */
 }
 
+/* Of other nodes: those of this one see who says it. */
 static bool lower_rank_waits(const ls_comm *c)
 {
-    for (int r = 0; r < c->rank; r++)
+    const int end = c->desk ? c->node.first : c->rank;
+    for (int r = 0; r < end; r++)
         if (c->peer[r].last.exchange >= c->exchange) return true;
     return false;
 }
