@@ -2,8 +2,8 @@
  *
  * The one MPI_Abort of lockstep, never with code 0. A line on stderr says why; a failure that
  * is known but not agreed on yet is said before, because it may be the cause. An abort takes a
- * second on a busy machine: others of the node who come here meanwhile have nothing to add, and wait to
- * be ended (two aborts at once make Open MPI 4.1 crash). Called by wait.c, fence.c and ranks.c.
+ * second on a busy machine, and two at once make Open MPI 4.1 crash: the others of the node, who have
+ * nothing to add, leave as soon as they know. mpirun then need not wait for them. Called by wait.c, fence.c and ranks.c.
  */
 #include "comm/inside.h"
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_NAMED = 8, END_WITHIN_S = 5 };
+enum { MOST_NAMED = 8, LEAVE_AFTER_MS = 200 };
 
 /* Names in a message may come from files: nothing of them reaches a terminal as anything but text. */
 static void append_escaped(char *line, size_t bytes, const char *text)
@@ -56,11 +56,17 @@ static void say_why(const ls_ctx *ctx, const char *text)
     if (text || !is_said) ls_comm_say("%s: %s", ctx->who, text ? text : ctx->failure.text);
 }
 
+_Noreturn void ls_comm_leave(ls_status status)
+{
+    usleep(LEAVE_AFTER_MS * 1000);
+    _exit(ls_exit_code(status));
+}
+
 _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text)
 {
     const ls_comm *c = ctx->comm;
-    if (ls_board_may_say(c)) say_why(ctx, text);
-    else sleep(END_WITHIN_S);
+    if (!ls_board_may_end(c, status)) ls_comm_leave(status);
+    say_why(ctx, text);
     MPI_Abort(c->control != MPI_COMM_NULL ? c->control : MPI_COMM_WORLD, ls_exit_code(status));
     for (;;) raise(SIGKILL); /* never comes here */
 }

@@ -42,7 +42,7 @@ struct ls_desk {
     _Alignas(
         LINE) _Atomic uint64_t reduced;   /* the last exchange whose slice of this rank is made */
     _Alignas(LINE) _Atomic uint64_t done; /* and in which it has read what it needs */
-    _Atomic bool is_said; /* on the first desk: a rank of this node says why the job ends */
+    _Atomic int ending; /* on the first desk: the status with which a rank ends the job, or 0 */
 };
 const size_t ls_desk_bytes = sizeof(ls_desk);
 
@@ -86,9 +86,16 @@ bool ls_board_has_come(const ls_comm *c, int r)
                                                       : POSTED);
 }
 
-bool ls_board_may_say(const ls_comm *c)
+bool ls_board_may_end(const ls_comm *c, ls_status status)
 {
-    return !c->desk || !atomic_exchange(&desk_of(c, 0)->is_said, true);
+    int none = 0;
+    return !c->desk || atomic_compare_exchange_strong(&desk_of(c, 0)->ending, &none, (int)status);
+}
+
+ls_status ls_board_ending(const ls_comm *c)
+{
+    return c->desk ? (ls_status)atomic_load_explicit(&desk_of(c, 0)->ending, memory_order_relaxed)
+                   : LS_OK;
 }
 
 static inline void pause_briefly(void)

@@ -178,6 +178,9 @@ static inline double ls_comm_deadline_s(const ls_ctx *ctx)
     return ctx->opts.deadline_s > 0 ? ctx->opts.deadline_s : LS_DEADLINE_DEFAULT_S;
 }
 
+/* Where another rank of the node ends the job. */
+_Noreturn void ls_comm_leave(ls_status status);
+
 /* ---- watchdog.c: a deadline for what MPI does by itself ---------------------------------------- */
 typedef struct ls_watchdog {
     pthread_t thread;
@@ -252,7 +255,8 @@ typedef struct ls_taker {
 /* Whether all ranks meet there: those of one node. */
 static inline bool ls_board_is_all(const ls_comm *c) { return c->desk && c->node.nodes == 1; }
 bool ls_board_has_come(const ls_comm *c, int r); /* as far in this exchange as this rank, which waits */
-bool ls_board_may_say(const ls_comm *c); /* why the job ends: the first of a node that asks */
+bool ls_board_may_end(const ls_comm *c, ls_status status); /* the job: the first of a node that asks */
+ls_status ls_board_ending(const ls_comm *c); /* with which that one ends it, or LS_OK */
 /* Sums whose pieces, of every rank, fit its desk. */
 bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums, const ls_ready *ready);
 bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b);

@@ -58,6 +58,7 @@ static void be_patient(ls_ctx *ctx, double begin_s, bool *is_here)
     double deadline_s = ls_comm_deadline_s(ctx);
     double here_s = deadline_s / 4 < HERE_AFTER_S ? deadline_s / 4 : HERE_AFTER_S;
     double waited_s = ls_clock_s() - begin_s;
+    if (ls_board_ending(c)) ls_comm_leave(ls_board_ending(c));
     if (waited_s > here_s && !*is_here && !c->meeting) {
         ls_comm_here(ctx);
         *is_here = true;
