@@ -111,6 +111,7 @@ void ls_stop_catch(void); /* from now on SIGTERM, SIGINT and SIGUSR1 are wishes 
 void ls_stop_let_through(void); /* ends their being blocked by whoever began this process */
 bool ls_stop_is_caught(void);
 bool ls_stop_asked(void);
+_Noreturn void ls_stop_process(int code); /* at once: nothing is written or freed any more */
 
 /* ---- environment ------------------------------------------------------------------------------ */
 const char *ls_wanted_isa(void); /* LS_ISA: an instruction set by name; or NULL */

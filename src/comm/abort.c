@@ -59,7 +59,7 @@ static void say_why(const ls_ctx *ctx, const char *text)
 _Noreturn void ls_comm_leave(ls_status status)
 {
     usleep(LEAVE_AFTER_MS * 1000);
-    _exit(ls_exit_code(status));
+    ls_stop_process(ls_exit_code(status));
 }
 
 _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text)
