@@ -147,6 +147,7 @@ void ls_leaf_tree(int64_t leaves, int64_t count, const ls_range *piece, ls_addit
 
 /* ---- a sum over the rows of a batch -------------------------------------------------------------
  * What grad hands to comm: this rank's pieces, and where the root goes. */
+enum { LS_MOST_WRITTEN = 3 }; /* arrays that an update of one parameter tells of */
 typedef struct ls_row_sum {
     int64_t  rows;  /* of the batch */
     int64_t  count; /* elements of every piece and of the root */
@@ -155,7 +156,7 @@ typedef struct ls_row_sum {
     void    *root;  /* may be piece[0] */
     int64_t  m;     /* 0; or the sum is a product [m, count / m] by kernel->outer, for update() alone, and
                      * the factors of this rank's rows lie packed where the root is; */
-    const void *soon[3]; /* then what the update writes: arrays like the root, or NULL */
+    const void *soon[LS_MOST_WRITTEN]; /* then what the update writes: arrays like the root, or NULL */
 } ls_row_sum;
 
 /* Gets some of the bytes of the who-th process. */
@@ -167,7 +168,7 @@ typedef void ls_slice_done(void *of, int64_t sum, ls_range elements, const void 
 typedef struct ls_update {
     bool (*takes)(void *of, const struct ls_tensor *param); /* else its gradient is to be kept */
     void (*slice)(void *of, struct ls_tensor *param, ls_range elements, const void *grad);
-    void (*writes)(void *of, struct ls_tensor *param, const void *arrays[3]); /* slice(), to so many at most */
+    void (*writes)(void *of, struct ls_tensor *param, const void *arrays[LS_MOST_WRITTEN]); /* by slice() */
     void  *of;
     bool   common;  /* what slice() writes is common memory, all of it */
     bool   made;

@@ -15,16 +15,12 @@
  */
 #include "comm/inside.h"
 
-enum {
-    MOST_ROWS =
-        4096, /* of all; with more, a pass over their factors is longer than one over the sums */
-    MOST_OWN =
-        255, /* of a rank; with more, its sums take so long that their traffic does not show */
-    LEAST_BYTES = 4 << 20, /* of a sum of a rank alone: smaller ones are in its cache anyway */
-    REGION_BYTES =
-        1 << 20, /* of right factors, that stay in the second cache while the left ones pass */
-    SHARE = 4    /* a share's rows are a multiple of it */
-};
+/* Where this pays, measured on two cores. With more rows in all, a pass over the factors is longer than one over
+ * the sums; with more of a rank's own, sums take so long that their traffic does not show; and smaller sums of
+ * a rank alone are in its cache anyway. */
+enum { MOST_ROWS = 4096, MOST_OWN = 255, LEAST_BYTES = 4 << 20 };
+/* Right factors that stay in the second cache while the left ones pass; rows that shares are multiples of. */
+enum { REGION_BYTES = 1 << 20, SHARE = 4 };
 
 int64_t ls_comm_factor_rows(ls_ctx *ctx, const ls_row_sum *sum, bool common)
 {
@@ -96,8 +92,7 @@ static bool take_product(ls_ctx *ctx, const ls_taker *t, int64_t number)
         for (ls_range i = { share.from, 0 }; i.from < share.to; i.from = i.to) {
             i.to = (i.from / k->tile + 1) * k->tile;
             if (i.to > share.to) i.to = share.to;
-            const ls_block b = { i, j, block, j.to - j.from, { s->soon[0], s->soon[1], s->soon[2] },
-                                 n };
+            const ls_block b = { i, j, block, j.to - j.from, s->soon, n };
             k->outer_packed(plan->pieces, of, ctx->opts.leaf_rows, s->m, &b);
             hand_over(ctx, t, number, i, j, block);
         }

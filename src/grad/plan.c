@@ -264,8 +264,11 @@ static void open_tree(planner *p, ls_record *r, int i, const void *g, ls_use *u)
         if (!piece[k]) return;
         plan_piece(p, r, i, run[k], g, piece[k], u);
     }
-    u->sum =
-        (ls_row_sum){ r->batch, r->in[i]->count, r->in[i]->dtype, piece, u->value, 0, { NULL } };
+    u->sum = (ls_row_sum){ .rows = r->batch,
+                           .count = r->in[i]->count,
+                           .dtype = r->in[i]->dtype,
+                           .piece = piece,
+                           .root = u->value };
     u->pieces = count;
     u->is_open = true;
     u->open_next = p->open;

@@ -155,7 +155,11 @@ static void forward_sum(ls_ctx *ctx, const ls_record *r)
     ls_range run[LS_MAX_PIECES];
     void *piece[LS_MAX_PIECES];
     int count = ls_part_pieces(ctx, r->batch, run);
-    ls_row_sum sum = { r->batch, r->out->count, r->out->dtype, piece, r->out->data, 0, { NULL } };
+    ls_row_sum sum = { .rows = r->batch,
+                       .count = r->out->count,
+                       .dtype = r->out->dtype,
+                       .piece = piece,
+                       .root = r->out->data };
     if (count == 1 && run[0].to - run[0].from == 1) { /* one leaf is its own sum */
         piece[0] = r->out->data;
         r->op->forward(&r->node);

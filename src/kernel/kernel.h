@@ -39,10 +39,9 @@ typedef struct ls_sgd_step { double lr, momentum, dampening, weight_decay; bool 
 
 /* Packed factors of the rows own of a sum; of these, a piece. */
 typedef struct ls_packed { const void *at; ls_range own, piece; } ls_packed;
-/* A block of a product: rows i, columns j. soon: what its elements go to next, arrays of the whole product, as
- * wide as it, which are asked from memory meanwhile; or NULL. */
-enum { LS_MOST_SOON = 3 };
-typedef struct ls_block { ls_range i, j; void *c; int64_t ldc; const void *soon[LS_MOST_SOON]; int64_t n; } ls_block;
+/* A block of a product [m,n]: rows i, columns j. soon: what its elements go to next, up to LS_MOST_WRITTEN arrays
+ * [m,n], or NULL, which are asked from memory meanwhile. */
+typedef struct ls_block { ls_range i, j; void *c; int64_t ldc; const void *const *soon; int64_t n; } ls_block;
 
 typedef struct ls_kernel ls_kernel;
 struct ls_kernel {

@@ -7,7 +7,7 @@
 #pragma once
 #include "kernel/product.h"
 
-enum { TILE_GAP = 2 * LANES, PANEL_GAP = LANES, MOST_WAITING = 64 };
+enum { MOST_WAITING = 64 }; /* subtrees of a tile */
 
 static int64_t tile_reals(int64_t rows) { return rows * TILE_ROWS + TILE_GAP; }
 static int64_t panel_reals(int64_t rows) { return rows * WIDTH + PANEL_GAP; }
@@ -63,7 +63,7 @@ INLINE void ask_to_write(const real *p)
 /* A tile's elements of what comes next. */
 INLINE void ask_for_next(const ls_block *b, int64_t i, int64_t rows, int64_t j, int64_t across)
 {
-    for (int a = 0; a < LS_MOST_SOON && b->soon[a]; a++)
+    for (int a = 0; a < LS_MOST_WRITTEN && b->soon[a]; a++)
         for (int64_t r = i; r < i + rows; r++)
             for (int64_t at = 0; at < across; at += 64 / (int)sizeof(real))
                 ask_to_write((const real *)b->soon[a] + r * b->n + j + at);

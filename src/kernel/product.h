@@ -14,6 +14,7 @@ enum {
     REGION_ROWS = 264, REGION_COLUMNS = 512,
     PANEL_ROWS_AHEAD = 4, TILE_ROWS_AHEAD = 16, /* rows that packing asks memory for before it needs them */
     GROUP = 4,                             /* tiles of rows whose left factors outer packs at once */
+    PANEL_GAP = LANES, TILE_GAP = 2 * LANES, /* reals behind packed ones: not 2^i apart, for the sets of a cache */
     KEPT = 512 * 1024 / (int)sizeof(real), /* reals of subtrees that outer keeps */
 };
 #define ALIGNED __attribute__((aligned(64)))
@@ -297,7 +298,7 @@ INLINE void pack_tiles(int64_t rows, int64_t columns, const real *g, int64_t ldg
 static void outer_span(const span *s, int64_t m, int64_t n, const real *g, int64_t ldg, const real *x, int64_t ldx,
                        real *kept, int depth, real *c, int64_t ldc, bool add)
 {
-    enum { PANEL = SPAN * WIDTH + LANES, TILE = SPAN * TILE_ROWS + 2 * LANES }; /* not 2^i apart: sets of a cache */
+    enum { PANEL = SPAN * WIDTH + PANEL_GAP, TILE = SPAN * TILE_ROWS + TILE_GAP };
     const int64_t rows = s->to - s->from, whole = n - n % WIDTH;
     real          left[GROUP * TILE] ALIGNED, right[REGION_COLUMNS / WIDTH * PANEL] ALIGNED;
     const bool    x_packed = m > 3 * tiles[VECS - 1]->rows || n % LANES, g_packed = n > 2 * WIDTH;

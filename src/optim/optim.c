@@ -168,15 +168,14 @@ static void update_slice(void *of, ls_tensor *param, ls_range e, const void *gra
     if (has_param(o, param)) update(o, o->latest, e, grad);
 }
 
-static void writes(void *of, ls_tensor *param, const void *arrays[3])
+static void writes(void *of, ls_tensor *param, const void *arrays[LS_MOST_WRITTEN])
 {
     ls_optim *o = of;
-    int count = 0;
+    memset(arrays, 0, LS_MOST_WRITTEN * sizeof *arrays);
     if (!has_param(o, param)) return;
-    arrays[count++] = param->data;
-    for (int s = 0; s < o->slots && count < 3; s++)
-        arrays[count++] = ls_optim_state(o, o->latest, s);
-    while (count < 3) arrays[count++] = NULL;
+    arrays[0] = param->data;
+    for (int s = 0; s < o->slots && s + 1 < LS_MOST_WRITTEN; s++)
+        arrays[s + 1] = ls_optim_state(o, o->latest, s);
 }
 
 static bool is_common(const ls_optim *o)

@@ -83,7 +83,9 @@ static ls_status means(pass *p, double *out)
     int count = ls_part_pieces(p->ctx, p->rows, run);
     for (int i = 0; i < count; i++)
         if (!(piece[i] = sum_piece(p, run[i]))) return ls_agree(p->ctx);
-    ls_row_sum sum = { p->rows, p->features, LS_FLOAT64, piece, out, 0, { NULL } };
+    ls_row_sum sum = {
+        .rows = p->rows, .count = p->features, .dtype = LS_FLOAT64, .piece = piece, .root = out
+    };
     if (p->ctx->links->sums(p->ctx, (ls_row_sum *const[]){ &sum }, 1))
         return p->ctx->failure.status;
     p->k->unary(LS_UNARY_DIV_C, (double)p->rows, p->features, out, out);

@@ -130,8 +130,10 @@ static ls_row_sum *sum_new(ls_ctx *ctx, int64_t rows, int64_t count, ls_dtype dt
     int64_t leaves = ls_leaf_count(rows, ctx->opts.leaf_rows);
     int held = ls_leaf_pieces(leaves, ls_leaf_cut(leaves, ctx->place.count, ctx->place.rank),
                               piece);
-    *s = (ls_row_sum){ rows, count, dtype,   ls_memory_new(LS_MAX_PIECES * sizeof(void *)),
-                       NULL, 0,     { NULL } };
+    *s = (ls_row_sum){ .rows = rows,
+                       .count = count,
+                       .dtype = dtype,
+                       .piece = ls_memory_new(LS_MAX_PIECES * sizeof(void *)) };
     for (int k = 0; k < held; k++) {
         s->piece[k] = ls_memory_new(bytes_of(s));
         fill_node(s, seed, leaves, piece[k], s->piece[k]);

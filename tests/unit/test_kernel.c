@@ -195,7 +195,8 @@ Test(kernel, packed_factors_of_several_make_the_whole)
             if (to > m) to = m;
             for (int64_t j = 0, end; j < n; j = end) {
                 end = j + 2 * k->panel < n ? j + 2 * k->panel : n;
-                const ls_block b = { { from, to }, { j, end }, block, end - j, { whole }, n };
+                const void *const soon[LS_MOST_WRITTEN] = { whole };
+                const ls_block b = { { from, to }, { j, end }, block, end - j, soon, n };
                 k->outer_packed(count, piece, leaf_rows, m, &b);
                 for (int64_t row = from; row < to; row++)
                     cr_assert_eq(memcmp(block + (row - from) * (end - j) * bytes,
