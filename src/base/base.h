@@ -30,6 +30,7 @@ ls_status ls_failure_memory(ls_failure *f, size_t bytes, const char *form, ...)
 /* ---- memory ---------------------------------------------------------------------------------- */
 /* 64-byte aligned, zeroed; counted. NULL without memory (the caller reports what it was for). */
 void  *ls_memory_new(size_t bytes);
+void  *ls_memory_new_large(size_t bytes); /* in large pages, if there are such: for what is read at random */
 void   ls_memory_free(void *p);
 /* Whether the system would give so much now: asked before what others take in ways that do not survive its lack. */
 bool   ls_memory_is_there(size_t bytes);

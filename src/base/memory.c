@@ -14,18 +14,33 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define ALIGNMENT ((size_t)64)
+#define ALIGNMENT  ((size_t)64)
+#define LARGE_PAGE ((size_t)2 << 20)
 
 static atomic_size_t calls, frees;
 
-void *ls_memory_new(size_t bytes)
+static void *zeroed(size_t bytes, bool in_large_pages)
 {
     if (bytes > PTRDIFF_MAX - ALIGNMENT || ls_fault(LS_FAULT_allocate)) return NULL;
     size_t whole = bytes ? (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT : ALIGNMENT;
-    void *p = aligned_alloc(ALIGNMENT, whole);
+    char *p = aligned_alloc(ALIGNMENT, whole);
     if (!p) return NULL;
     atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
+    if (whole >= LARGE_PAGE && in_large_pages) {
+        const size_t page = (size_t)sysconf(_SC_PAGESIZE), head = -(uintptr_t)p % page;
+        (void)madvise(p + head, (whole - head) / page * page, MADV_HUGEPAGE); /* or not */
+    }
     return memset(p, 0, whole);
+}
+
+void *ls_memory_new(size_t bytes)
+{
+    return zeroed(bytes, false);
+}
+
+void *ls_memory_new_large(size_t bytes)
+{
+    return zeroed(bytes, true);
 }
 
 void ls_memory_free(void *p)

@@ -89,3 +89,5 @@ typedef struct ls_reader {
 void ls_reader_ask(ls_reader *r, void (*task)(void *self), void *self);
 void ls_reader_wait(ls_reader *r); /* until the task is done, if there is one */
 void ls_reader_end(ls_reader *r);
+bool    ls_reader_has_core(void); /* false: the thread would have to share the caller's */
+int64_t ls_reader_sleeps(void);   /* how often the calling thread has waited so far, for whatever it was */

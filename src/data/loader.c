@@ -9,6 +9,10 @@
  * memory. A batch that lies in a window already, as where an unshuffled dataset makes few batches, is
  * not read again.
  *
+ * A process with a single core gains by the thread only where reading waits, as for a disk. Where it
+ * does not, rows are read when they are asked for, in windows so small that they are still in the
+ * core's cache when they are used.
+ *
  * What a window holds is told by the key of what was read: steps, order, and the dataset's version.
  * A failure stays in the window until its batch is handed out. Nothing here depends on errors of
  * this rank alone: until they are agreed upon, ls_next() goes on with NULLs.
@@ -20,6 +24,9 @@
  * beyond about so long a time. A loader has two. */
 enum { WINDOW_BATCHES = 64, WINDOW_BYTES = 3 << 19 };
 #define WINDOW_S 0.02
+/* The same for one that is read when it is asked for; what takes longer may have waited. */
+enum { NEAR_BYTES = 1 << 17 };
+#define NEAR_S 0.001
 
 typedef struct batch {
     int64_t rows, first, count; /* of the batch; of it here: those from first on in the window */
@@ -37,6 +44,7 @@ typedef struct window {
     int64_t good; /* batches before the failure, if there is one */
     ls_failure failure;
     double seconds;
+    bool waits; /* reading them, or may: worth a thread even where it has no core */
 } window;
 
 struct ls_loader {
@@ -51,8 +59,9 @@ struct ls_loader {
     uint64_t seed;
     int64_t from; /* position of the generator at the beginning of epoch 0 */
     window window[2], all;
-    int64_t most;    /* batches in a window */
-    window *reading; /* given to the reading thread, until it is waited for */
+    int64_t most, near_most; /* batches in a window; in one that is read when it is asked for */
+    bool has_core;           /* the reading thread, beside this one */
+    window *reading;         /* given to the reading thread, until it is waited for */
     ls_reader reader;
 };
 
@@ -101,11 +110,11 @@ static int64_t rows_here(const ls_ctx *ctx, int64_t rows)
     return own.to - own.from;
 }
 
-/* How many batches of so many rows a window has room for. */
-static int64_t batches_of(const ls_loader *l, int64_t rows)
+/* How many batches of so many rows a window of so many bytes has room for. */
+static int64_t batches_of(const ls_loader *l, int64_t rows, size_t window_bytes)
 {
     size_t bytes = (size_t)rows * (l->d->x_bytes + l->d->y_bytes + sizeof(int64_t));
-    int64_t most = bytes ? (int64_t)(WINDOW_BYTES / bytes) : WINDOW_BATCHES;
+    int64_t most = bytes ? (int64_t)(window_bytes / bytes) : WINDOW_BATCHES;
     if (most > WINDOW_BATCHES) most = WINDOW_BATCHES;
     if (most > l->steps) most = l->steps;
     return most < 1 || !l->d->kind->reads_ahead ? 1 : most;
@@ -127,7 +136,9 @@ static bool fill_loader(ls_loader *l)
     }
     int64_t first = rows_here(ctx, batch_rows(l, 0)),
             last = rows_here(ctx, batch_rows(l, l->steps - 1));
-    l->most = batches_of(l, first);
+    l->most = batches_of(l, first, WINDOW_BYTES);
+    l->near_most = batches_of(l, first, NEAR_BYTES);
+    l->has_core = ls_reader_has_core();
     int64_t room = (l->most - 1) * first + (first > last ? first : last);
     for (int i = 0; i < 2 && i < l->steps; i++)
         if (!make_window(ctx, l->d, &l->window[i], room)) return false;
@@ -195,6 +206,15 @@ static void read_window(void *self)
     w->seconds = ls_clock_s() - begin;
 }
 
+/* On the reading thread. */
+static void read_apart(void *self)
+{
+    window *w = self;
+    int64_t sleeps = ls_reader_sleeps();
+    read_window(w);
+    w->waits = ls_reader_sleeps() != sleeps;
+}
+
 /* Whether w holds that batch, or the failure to read it. */
 static bool holds(const ls_loader *l, const window *w, int64_t step)
 {
@@ -227,15 +247,33 @@ static void wait_for_reader(ls_loader *l)
     l->reading = NULL;
 }
 
-/* The window with the next batch; read now, alone, where that was not foreseen. */
+/* Whether what follows window w is read when it is asked for. */
+static bool reads_late(const ls_loader *l, const window *w)
+{
+    return !l->d->kind->reads_ahead || (!l->has_core && !w->waits);
+}
+
+/* How many batches, from step on, are read at once after window w. */
+static int64_t steps_after(const ls_loader *l, const window *w, int64_t step, int64_t most)
+{
+    int64_t steps = w->steps;
+    if (w->seconds < WINDOW_S / 2) steps *= 2;
+    else if (w->seconds > WINDOW_S) steps /= 2;
+    if (steps < 1) steps = 1;
+    if (steps > most) steps = most;
+    return steps < l->steps - step ? steps : l->steps - step;
+}
+
+/* The window with the next batch; read now where that was not foreseen. */
 static window *find_window(ls_loader *l)
 {
     window *w = holds(l, &l->window[1], l->step) ? &l->window[1] : &l->window[0];
     bool is_there = holds(l, w, l->step);
     if (w == l->reading || !is_there) wait_for_reader(l);
     if (is_there) return w;
-    prepare(l, w, l->step, 1);
+    prepare(l, w, l->step, reads_late(l, w) ? steps_after(l, w, l->step, l->near_most) : 1);
     read_window(w);
+    w->waits = w->seconds > NEAR_S;
     return w;
 }
 
@@ -243,15 +281,11 @@ static window *find_window(ls_loader *l)
 static void read_ahead(ls_loader *l, const window *w)
 {
     window *next = &l->window[w == l->window];
-    int64_t step = w->step + w->steps, steps = w->steps;
-    if (l->reading || step == l->steps || !l->d->kind->reads_ahead || holds(l, next, step)) return;
-    if (w->seconds < WINDOW_S / 2) steps *= 2;
-    else if (w->seconds > WINDOW_S && steps > 1) steps /= 2;
-    if (steps > l->most) steps = l->most;
-    if (steps > l->steps - step) steps = l->steps - step;
-    prepare(l, next, step, steps);
+    int64_t step = w->step + w->steps;
+    if (l->reading || step == l->steps || reads_late(l, w) || holds(l, next, step)) return;
+    prepare(l, next, step, steps_after(l, w, step, l->most));
     l->reading = next;
-    ls_reader_ask(&l->reader, read_window, next);
+    ls_reader_ask(&l->reader, read_apart, next);
 }
 
 /* ---- handing out ----------------------------------------------------------------------------- */

@@ -7,7 +7,9 @@
  *
  * Called by the loader. */
 #include "data/dataset.h"
+#include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 static void *work(void *self)
 {
@@ -79,4 +81,16 @@ void ls_reader_end(ls_reader *r)
     (void)pthread_cond_destroy(&r->changed);
     (void)pthread_mutex_destroy(&r->turn);
     *r = (ls_reader){ 0 };
+}
+
+bool ls_reader_has_core(void)
+{
+    cpu_set_t cores;
+    return sched_getaffinity(0, sizeof cores, &cores) || CPU_COUNT(&cores) > 1;
+}
+
+int64_t ls_reader_sleeps(void)
+{
+    struct rusage used;
+    return getrusage(RUSAGE_THREAD, &used) ? 0 : used.ru_nvcsw;
 }

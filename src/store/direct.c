@@ -184,7 +184,7 @@ void ls_direct_hold(ls_table *t)
         return;
     }
     if (!d->stride && d->calls < (int64_t)(bytes / GAP_BYTES)) return;
-    t->held = ls_memory_new(bytes);
+    t->held = ls_memory_new_large(bytes);
     if (d->stride) memset((void *)d->checked, 0, chunks_of(t));
     if (t->held && (d->stride || read_whole(t, t->held))) return;
     ls_direct_drop(t);
@@ -197,24 +197,50 @@ void ls_direct_drop(ls_table *t)
     if (!d->is_copied) ls_memory_free(t->held);
     else if (d->stride) d->checked = ls_memory_new(chunks_of(t));
     t->held = NULL;
+    d->known = 0;
     if (d->is_copied && d->stride && !d->checked) ls_direct_close(t);
     d->is_copied = false;
 }
 
+/* Whether all chunks are there, so that none must be checked. */
+static bool is_whole(const ls_table *t, ls_direct *d)
+{
+    const size_t chunks = chunks_of(t);
+    while (d->known < chunks && atomic_load_explicit(&d->checked[d->known], memory_order_acquire))
+        d->known++;
+    return d->known == chunks;
+}
+
+/* Rows drawn at random no processor foresees: memory is asked for each some rows earlier. Of what is
+ * long, the beginning is enough. */
+static void ask(const uint8_t *row, size_t bytes)
+{
+    enum { LINE = 64, MOST = 2048 };
+    if (bytes > MOST) bytes = MOST;
+    for (size_t k = 0; k < bytes; k += LINE) __builtin_prefetch(row + k);
+    __builtin_prefetch(row + bytes - 1);
+}
+
+static int64_t rows_ahead(size_t row_bytes)
+{
+    enum { BYTES = 8192, MOST = 32 };
+    const size_t rows = BYTES / row_bytes;
+    return rows < 1 ? 1 : rows < MOST ? (int64_t)rows : MOST;
+}
+
 bool ls_direct_read_held(const ls_request *q, int64_t count, const int64_t *rows)
 {
-    enum { AHEAD = 8, LINE = 64, LINES = 8 };
     ls_table *t = q->t;
-    size_t row_bytes = t->layout.about.row_bytes;
-    for (int64_t i = 0; i < count && !q->f->status; i++) {
-        const uint8_t *row = t->held + (size_t)rows[i] * row_bytes;
-        if (i + AHEAD < count) { /* rows drawn at random: no processor foresees them */
-            const uint8_t *later = t->held + (size_t)rows[i + AHEAD] * row_bytes;
-            for (size_t k = 0; k < row_bytes && k < LINES * LINE; k += LINE)
-                __builtin_prefetch(later + k);
-        }
-        if (t->direct.stride && !check(t, rows[i], q->f)) return false;
-        if (q->f->status) break;
+    const uint8_t *held = t->held;
+    const size_t row_bytes = t->layout.about.row_bytes;
+    const int64_t ahead = rows_ahead(row_bytes);
+    const bool is_there = is_whole(t, &t->direct);
+    for (int64_t i = 0; i < count && !is_there; i++)
+        if (!check(t, rows[i], q->f) || q->f->status) return q->f->status != LS_OK;
+    for (int64_t i = -ahead; i < count && !q->f->status; i++) {
+        if (i + ahead < count) ask(held + (size_t)rows[i + ahead] * row_bytes, row_bytes);
+        if (i < 0) continue;
+        const uint8_t *row = held + (size_t)rows[i] * row_bytes;
         if (q->as_is) memcpy(q->out + (size_t)i * row_bytes, row, row_bytes);
         else ls_table_put(q, &(ls_wanted){ rows[i], i }, 0, t->row_numbers, row);
     }

@@ -25,6 +25,7 @@ typedef struct ls_direct {
     bool is_open;
     int64_t piece_rows, stride; /* rows of a chunk, and bytes from one to the next; all rows, and 0 */
     _Atomic uint8_t *checked;   /* a byte a chunk: it is where it was looked for, and sound */
+    size_t known;               /* of values that are kept: so many chunks, from the first on, are checked */
     ls_copy *copy;              /* for several processes, or NULL */
     bool is_copied;             /* checked, and what is held, lie there */
     uint8_t *found, *stored;    /* a chunk each, while one is checked */

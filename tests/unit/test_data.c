@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,8 @@ typedef struct recorder {
     int64_t bad_row;
     atomic_int inside;
     bool overlaps, is_slow;
+    pthread_t main;
+    int apart; /* rows asked for by other threads */
 } recorder;
 
 static unsigned slow_item_us = 100;
@@ -100,6 +103,7 @@ static int record(void *self, int64_t i, void *x, void *y)
     recorder *r = self;
     if (atomic_fetch_add(&r->inside, 1) != 0) r->overlaps = true;
     r->asked[i]++;
+    r->apart += !pthread_equal(pthread_self(), r->main);
     if (r->is_slow) usleep(slow_item_us);
     ((float *)x)[0] = (float)i;
     ((float *)x)[1] = -(float)i;

@@ -447,6 +447,45 @@ Test(table, kept_in_memory)
     all_is_closed();
 }
 
+/* Rows of bytes and numbers of any length, read in any order from what is kept: bits of a division, or what
+ * was stored; the last row of the file ends with what is kept. */
+Test(table, rows_of_any_length_kept_in_memory)
+{
+    enum { N = 90, MOST = 130, READS = 40 };
+    const double by[] = { 255, 1 };
+    float out[READS * MOST + 1];
+    for (hsize_t d = 1; d <= MOST; d++) {
+        hid_t creation = d % 2 ? H5P_DEFAULT : chunks((hsize_t[]){ 7, d }, 2, 0);
+        hid_t file = new_file("t.h5"), type = d % 3 ? H5T_STD_U8LE : H5T_IEEE_F32LE;
+        add_set(file, "x", type, 2, (hsize_t[]){ N, d }, creation, false);
+        uint8_t *bytes = malloc(N * d);
+        for (hsize_t i = 0; i < N * d; i++) bytes[i] = (uint8_t)next_random();
+        hid_t set = H5Dopen2(file, "x", H5P_DEFAULT);
+        cr_assert(H5Dwrite(set, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes) >= 0);
+        H5Dclose(set), H5Fclose(file);
+        ls_failure f = { 0 };
+        ls_table *t;
+        cr_assert(ls_table_open("t.h5", "x", &t, &f) == LS_OK, "%s", f.text);
+        for (int k = 0; k < 8; k++) {
+            int64_t rows[READS], count = k < 4 ? READS : k - 3, n = count * (int64_t)d;
+            for (int64_t i = 0; i < count; i++) rows[i] = (int64_t)(next_random() % N);
+            rows[count / 2] = N - 1;
+            out[n] = -1;
+            if (k == 5) ls_table_limit(t, 1 << 20); /* keeps all of it anew */
+            cr_assert(ls_table_read(t, count, rows, LS_FLOAT32, by[k % 2], out, &f) == LS_OK);
+            for (int64_t i = 0; i < n; i++) {
+                float want = (float)bytes[rows[i / (int64_t)d] * (int64_t)d + i % (int64_t)d];
+                want /= (float)by[k % 2];
+                cr_assert(memcmp(&out[i], &want, sizeof want) == 0, "row length %d", (int)d);
+            }
+            cr_assert(out[n] == -1);
+        }
+        ls_table_close(t);
+        free(bytes);
+    }
+    all_is_closed();
+}
+
 Test(table, damaged_chunks_are_named)
 {
     hsize_t dim[2] = { 64, 8 };
