@@ -223,7 +223,7 @@ static void ask(const uint8_t *row, size_t bytes)
 
 static int64_t rows_ahead(size_t row_bytes)
 {
-    enum { BYTES = 8192, MOST = 32 };
+    enum { BYTES = 8192, MOST = 64 };
     const size_t rows = BYTES / row_bytes;
     return rows < 1 ? 1 : rows < MOST ? (int64_t)rows : MOST;
 }
