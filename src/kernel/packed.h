@@ -9,8 +9,6 @@
 
 enum { MOST_WAITING = 64 }; /* subtrees of a tile */
 
-static int64_t tile_reals(int64_t rows) { return rows * TILE_ROWS + TILE_GAP; }
-static int64_t panel_reals(int64_t rows) { return rows * WIDTH + PANEL_GAP; }
 static int64_t tiles_reals(int64_t rows, int64_t m)
 {
     return ((m + TILE_ROWS - 1) / TILE_ROWS * tile_reals(rows) + LANES - 1) / LANES * LANES;
@@ -29,8 +27,8 @@ static void outer_pack(int64_t rows, int64_t m, int64_t n, const void *g_, const
     for (int64_t i = 0; i < m; i += GROUP * TILE_ROWS)
         pack_tiles(rows, least(m - i, GROUP * TILE_ROWS), g + i, m, of_tile, to + i / TILE_ROWS * of_tile);
     to += tiles_reals(rows, m);
-    for (int64_t j = 0; j < n; j += REGION_COLUMNS)
-        pack_panels(rows, least(n - j, REGION_COLUMNS), x + j, n, of_panel, to + j / WIDTH * of_panel);
+    for (int64_t j = 0; j < n; j += region_columns(rows))
+        pack_panels(rows, least(n - j, region_columns(rows)), x + j, n, of_panel, to + j / WIDTH * of_panel);
 }
 
 /* The rows of a piece, no more leaves of it at a time than a tile's stack has room for. left, right: of
@@ -48,16 +46,6 @@ INLINE void packed_piece(const tile *t, ls_range at, int64_t rows, int64_t leaf_
         if (across < width) outer_edge(t, &s, a, TILE_ROWS, b, WIDTH, width, kept, c, ldc, across, false);
         else t->outer(&s, a, TILE_ROWS, b, WIDTH, NULL, kept, c, ldc, false);
     }
-}
-
-/* To be written soon, at a place that other cores may have read. */
-INLINE void ask_to_write(const real *p)
-{
-#if defined(__x86_64__)
-    __asm__ volatile("prefetchw %0" : : "m"(*p));
-#else
-    __builtin_prefetch(p, 1);
-#endif
 }
 
 /* A tile's elements of what comes next. */

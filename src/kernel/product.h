@@ -7,12 +7,15 @@
 #include "kernel/tile.h"
 
 enum {
-    WIDTH = VECS * LANES,                  /* columns of a panel */
+    PANEL_VECS = 2, WIDTH = PANEL_VECS * LANES, /* columns of a panel */
+    WIDE = WIDE_VECS * LANES, WIDE_ROWS = 256, /* of a wide one; rows that pay for it */
     PACKED = 768 * 1024 / (int)sizeof(real), /* reals of inner's panels: they stay in the second cache */
     STEPS = 2048,                          /* of k that a panel holds; a multiple of BLOCK */
     CHUNK = 384,                           /* rows whose sums are under way where k is longer */
-    REGION_ROWS = 264, REGION_COLUMNS = 512,
-    PANEL_ROWS_AHEAD = 4, TILE_ROWS_AHEAD = 16, /* rows that packing asks memory for before it needs them */
+    REGION_ROWS = 264, REGION_COLUMNS = 512, /* of c; half as many columns for the longer spans */
+    ASKED_ROWS = 128,                      /* of a span from which on c is asked for before it is written */
+    PANEL_ROWS_AHEAD = 4, TILE_ROWS_AHEAD = 16, /* rows that packing asks memory for before it needs them, */
+    SQUARES_AHEAD = 64,                    /* and reals of each of its rows */
     GROUP = 4,                             /* tiles of rows whose left factors outer packs at once */
     PANEL_GAP = LANES, TILE_GAP = 2 * LANES, /* reals behind packed ones: not 2^i apart, for the sets of a cache */
     KEPT = 512 * 1024 / (int)sizeof(real), /* reals of subtrees that outer keeps */
@@ -21,6 +24,23 @@ enum {
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int vecs_for(int64_t columns) { return (int)((columns + LANES - 1) / LANES); }
+
+/* Whether rows so far apart fall on the same places of the nearest cache: a few of them push each other out. */
+static inline bool collide(int64_t ld)
+{
+    enum { WAY = 4096 };
+    return ld * (int64_t)sizeof(real) % WAY == 0;
+}
+
+/* To be written soon, at a place that other cores may have read. */
+INLINE void ask_to_write(const real *p)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*p));
+#else
+    __builtin_prefetch(p, 1);
+#endif
+}
 
 /* ---- inner ----------------------------------------------------------------------------------- */
 /* c(i,j) = sum_k left(i,k) right(j,k): left a row's factor, right a column's. */
@@ -48,6 +68,13 @@ static void pack_block(operand right, int64_t columns, int64_t count, int width,
             r = (operand){ few, BLOCK, 1 };
         }
         int64_t k = 0;
+        for (; k + LANES <= count && collide(r.item); k += LANES) {
+            vec out[LANES];
+            for (int j = 0; j < LANES; j++) __builtin_prefetch(r.at + j * r.item + k + SQUARES_AHEAD, 0, SECOND);
+            transpose_square(r.at + k, r.item, out);
+            UNROLL
+            for (int t = 0; t < LANES; t++) store(panel + (k + t) * width + v, out[t]);
+        }
         for (; k + CROSS <= count; k += CROSS) {
             vec out[CROSS];
             transpose(r.at + k, r.item, out);
@@ -68,12 +95,16 @@ static void pack(operand right, int64_t columns, int64_t count, int width, real 
 }
 
 /* Whether it is faster to make the transpose of c. Costs are in products; a packed or delivered
- * element costs several, more where it is transposed, and so does a left factor read across rows. */
-static bool turning_pays(int64_t m, int64_t n, int64_t k, bool by_row)
+ * element costs several, more where it is transposed or rows collide, and so does a left factor read across
+ * rows. */
+static bool turning_pays(int64_t m, int64_t n, int64_t k, operand right, int64_t ldc)
 {
+    const bool    by_row = right.item == 1;
     const int64_t m_lanes = vecs_for(m) * LANES, n_lanes = vecs_for(n) * LANES;
-    const int64_t straight = m * n_lanes * k + n_lanes * k * (by_row ? 1 : 12);
-    const int64_t turned = n * m_lanes * k + m_lanes * k * 12 + m * n * 10 + (by_row ? n * m_lanes * k / 4 : 0);
+    const int64_t packing = collide(by_row ? k : right.item) ? 24 : 12, delivering = collide(ldc) ? 180 : 27;
+    const int64_t straight = m * n_lanes * k + n_lanes * k * (by_row ? 1 : packing);
+    const int64_t turned = n * m_lanes * k + m_lanes * k * packing + m * n * delivering +
+                           (by_row ? n * m_lanes * k / 4 : 0);
     return turned < straight;
 }
 
@@ -86,7 +117,7 @@ static void inner_panels(const steps *s, int64_t rows, int64_t columns, int widt
 {
     const int64_t count = s->to - s->from;
     const bool    whole = count == s->k, lie = right.item == 1 && columns % width == 0;
-    const tile   *t = tiles[width / LANES - 1];
+    const tile   *t = width > WIDTH ? wide_tiles : tiles[width / LANES - 1];
     for (int64_t j = 0; j < columns && !lie; j += width) {
         const operand r = { right.at + j * right.item, right.item, right.k };
         pack(r, least(columns - j, width), count, width, packed + j * count);
@@ -119,8 +150,17 @@ INLINE void column_tile(int vecs, int64_t k, operand left, operand right, const 
         count = least(k - from, BLOCK);
         UNROLL
         for (int v = 0; v < vecs; v++) acc[v] = (vec){ 0 };
-        const int64_t crossed = count - count % CROSS;
-        for (int64_t s = 0; s < crossed; s += CROSS, left.at += CROSS, right.at += CROSS * right.k) {
+        const int64_t crossed = count - count % CROSS, squared = collide(left.item) ? count - count % LANES : 0;
+        for (int64_t s = 0; s < squared; s += LANES, left.at += LANES, right.at += LANES * right.k) {
+            UNROLL
+            for (int v = 0; v < vecs; v++) {
+                vec x[LANES];
+                transpose_square(left.at + v * LANES * left.item, left.item, x);
+                UNROLL
+                for (int i = 0; i < LANES; i++) acc[v] = fused(splat(right.at[i * right.k]), x[i], acc[v]);
+            }
+        }
+        for (int64_t s = squared; s < crossed; s += CROSS, left.at += CROSS, right.at += CROSS * right.k) {
             UNROLL
             for (int v = 0; v < vecs; v++) {
                 vec x[CROSS];
@@ -179,6 +219,14 @@ static void multiples(int64_t m, int64_t n, const real *a, int64_t lda, const re
     }
 }
 
+/* How many of the columns go together: whole panels in groups of equal size, at most so many, or what is less
+ * than one. */
+static int64_t fair(int64_t columns, int width, int64_t most)
+{
+    const int64_t panels = columns / width, groups = (panels + most - 1) / most;
+    return panels ? (panels + groups - 1) / groups * width : columns;
+}
+
 static void inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
                   int64_t b_k, int64_t b_n, const void *bias, void *c, int64_t ldc, bool add)
 {
@@ -193,19 +241,19 @@ static void inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void
         const int64_t done = column(m, k, left, right, (target){ .bias = bias, .c = c, .ldc = ldc, .add = add });
         left.at += done * lda, c = (real *)c + done * ldc, m -= done;
     }
-    const target  all = { bias, c, ldc, 0, turning_pays(m, n, k, b_n == 1), add };
+    const target  all = { bias, c, ldc, 0, turning_pays(m, n, k, right, ldc), add };
     const int64_t rows = all.turned ? n : m, columns = all.turned ? m : n;
     if (all.turned) {
         const operand rows_of = left;
         left = right, right = rows_of;
     }
     const int64_t at_once = k > STEPS ? CHUNK : rows;
-    const int64_t group = k > STEPS ? 1 : PACKED / WIDTH / (k > 0 ? k : 1); /* panels */
+    const bool    wide = rows >= WIDE_ROWS && k <= STEPS && !all.turned;
     for (int64_t i = 0; i < rows; i += at_once)
         for (int64_t j = 0, across; j < columns; j += across) {
-            across = least(columns - j, group * WIDTH);
-            if (across > WIDTH) across -= across % WIDTH;
-            const int width = vecs_for(least(across, WIDTH)) * LANES;
+            const int     most = wide && columns - j >= WIDE ? WIDE : WIDTH;
+            across = k > STEPS ? least(columns - j, most) : fair(columns - j, most, PACKED / most / (k > 0 ? k : 1));
+            const int width = vecs_for(least(across, most)) * LANES;
             target    to = all;
             to.c += to.turned ? j * ldc + i : i * ldc + j;
             if (bias) to.bias += to.turned ? i : j;
@@ -223,17 +271,24 @@ static void inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void
  * factors of a span, and the subtrees kept between spans, have room for. */
 typedef struct region { int64_t span_rows, rows, columns; int log, depth; } region;
 
+static int64_t panel_reals(int64_t rows) { return rows * WIDTH + PANEL_GAP; }
+static int64_t tile_reals(int64_t rows) { return rows * TILE_ROWS + TILE_GAP; }
+
+/* Columns whose panels, of so many rows of a span, stay in the second cache. */
+static int64_t region_columns(int64_t rows) { return rows > SPAN / 2 ? REGION_COLUMNS / 2 : REGION_COLUMNS; }
+
 static region region_of(int64_t rows, int64_t leaf_rows)
 {
     const int64_t parts = (leaf_rows + SPAN - 1) / SPAN; /* of a leaf */
-    region        r = { (leaf_rows + parts - 1) / parts, INT64_MAX / 2, REGION_COLUMNS, 0, 0 };
+    region        r = { (leaf_rows + parts - 1) / parts, INT64_MAX / 2, 0, 0, 0 };
     for (; leaf_rows << (r.log + 1) <= SPAN; r.span_rows *= 2) r.log++;
+    r.columns = region_columns(least(rows, r.span_rows));
     if (rows <= r.span_rows) return r;
     const int64_t leaves = (rows + leaf_rows - 1) / leaf_rows, spans = ((leaves - 1) >> r.log) + 1;
     const int part = parts > 1; /* a leaf that goes on waits as well */
     r.depth = part + (spans > 1 ? 64 - __builtin_clzll((uint64_t)spans - 1) : 0);
     r.rows = REGION_ROWS;
-    r.columns = least(REGION_COLUMNS, KEPT / (r.depth * r.rows) / WIDTH * WIDTH);
+    r.columns = least(r.columns, KEPT / (r.depth * r.rows) / WIDTH * WIDTH);
     return r;
 }
 
@@ -298,26 +353,30 @@ INLINE void pack_tiles(int64_t rows, int64_t columns, const real *g, int64_t ldg
 static void outer_span(const span *s, int64_t m, int64_t n, const real *g, int64_t ldg, const real *x, int64_t ldx,
                        real *kept, int depth, real *c, int64_t ldc, bool add)
 {
-    enum { PANEL = SPAN * WIDTH + PANEL_GAP, TILE = SPAN * TILE_ROWS + TILE_GAP };
     const int64_t rows = s->to - s->from, whole = n - n % WIDTH;
-    real          left[GROUP * TILE] ALIGNED, right[REGION_COLUMNS / WIDTH * PANEL] ALIGNED;
-    const bool    x_packed = m > 3 * tiles[VECS - 1]->rows || n % LANES, g_packed = n > 2 * WIDTH;
-    if (x_packed && whole < n) pack_panels(rows, n - whole, x + whole, ldx, PANEL, right + whole / WIDTH * PANEL);
+    const int64_t of_panel = panel_reals(rows), of_tile = tile_reals(rows);
+    real          left[GROUP * (SPAN * TILE_ROWS + TILE_GAP)] ALIGNED;
+    real          right[REGION_COLUMNS / WIDTH * (SPAN / 2 * WIDTH + PANEL_GAP)] ALIGNED;
+    const bool    x_packed = m > 3 * tiles[PANEL_VECS - 1]->rows || n % LANES, g_packed = n > 2 * WIDTH;
+    const bool    asks = s->to == s->rows && rows >= ASKED_ROWS;
+    if (x_packed && whole < n) pack_panels(rows, n - whole, x + whole, ldx, of_panel, right + whole / WIDTH * of_panel);
     for (int64_t i = 0, slot = 0, here; i < m; i += here, slot = (slot + 1) % GROUP) {
         here = least(m - i, TILE_ROWS);
-        if (g_packed && slot == 0) pack_tiles(rows, least(m - i, GROUP * TILE_ROWS), g + i, ldg, TILE, left);
+        if (g_packed && slot == 0) pack_tiles(rows, least(m - i, GROUP * TILE_ROWS), g + i, ldg, of_tile, left);
         for (int64_t j = 0; j < n; j += WIDTH) {
             const int64_t across = least(n - j, WIDTH);
             const int     vecs = vecs_for(across), width = vecs * LANES;
-            real         *panel = right + j / WIDTH * PANEL;
+            real         *panel = right + j / WIDTH * of_panel;
             const tile   *t = tiles[vecs - 1];
             for (int64_t r = 0; r < here; r += t->rows) {
                 while (t->rows > here - r) t++;
                 const bool    in_place = !x_packed || (i + r == 0 && j < whole);
-                const real   *a = g_packed ? left + slot * TILE + r : g + i + r, *b = in_place ? x + j : panel;
+                const real   *a = g_packed ? left + slot * of_tile + r : g + i + r, *b = in_place ? x + j : panel;
                 const int64_t lda = g_packed ? TILE_ROWS : ldg, ldb = in_place ? ldx : WIDTH;
                 real *copy = x_packed && in_place ? panel : NULL;
                 real *k = kept + (j * m + (i + r) * width) * depth, *to = c + (i + r) * ldc + j;
+                for (int q = 0; q < t->rows && asks; q++)
+                    for (int64_t v = 0; v < across; v += 64 / (int)sizeof(real)) ask_to_write(to + q * ldc + v);
                 if (across < width) outer_edge(t, s, a, lda, b, ldb, width, k, to, ldc, across, add);
                 else t->outer(s, a, lda, b, ldb, copy, k, to, ldc, add);
             }

@@ -217,6 +217,38 @@ INLINE void transpose(const real *from, int64_t ld, vec out[CROSS])
 }
 #endif
 
+/* A square of 16 bytes each, in as many vecs as a vec holds of them, is transposed; apart: vecs from one to the
+ * next. */
+INLINE void cross_pieces(vec *v, int apart)
+{
+#if VEC_BYTES == 64
+    const vec_s a = (vec_s)v[0], b = (vec_s)v[apart], c = (vec_s)v[2 * apart], d = (vec_s)v[3 * apart];
+    const vec_s low = _mm512_shuffle_f32x4(a, b, 0x44), high = _mm512_shuffle_f32x4(a, b, 0xee);
+    const vec_s Low = _mm512_shuffle_f32x4(c, d, 0x44), High = _mm512_shuffle_f32x4(c, d, 0xee);
+    v[0] = (vec)_mm512_shuffle_f32x4(low, Low, 0x88);
+    v[apart] = (vec)_mm512_shuffle_f32x4(low, Low, 0xdd);
+    v[2 * apart] = (vec)_mm512_shuffle_f32x4(high, High, 0x88);
+    v[3 * apart] = (vec)_mm512_shuffle_f32x4(high, High, 0xdd);
+#elif VEC_BYTES == 32
+    const vec_s a = (vec_s)v[0], b = (vec_s)v[apart];
+    v[0] = (vec)_mm256_permute2f128_ps(a, b, 0x20);
+    v[apart] = (vec)_mm256_permute2f128_ps(a, b, 0x31);
+#else
+    (void)v, (void)apart;
+#endif
+}
+
+/* transpose() for LANES columns: of each row all at once, so that rows may fall on one another in the cache. */
+INLINE void transpose_square(const real *from, int64_t ld, vec out[LANES])
+{
+    UNROLL
+    for (int i = 0; i < LANES; i++) out[i] = load(from + i * ld);
+    UNROLL
+    for (int q = 0; q < LANES; q += CROSS) cross(out + q);
+    UNROLL
+    for (int s = 0; s < CROSS; s++) cross_pieces(out + s, CROSS);
+}
+
 /* Stores 16 bytes of *v, the q-th, or the first count reals of them. */
 typedef real piece __attribute__((vector_size(16), may_alias));
 typedef real piece_anywhere __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));

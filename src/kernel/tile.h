@@ -8,9 +8,11 @@
 #include "kernel/real.h"
 
 enum {
-    VECS = 2,       /* of a tile's row, at most */
+    VECS = 4,       /* of a tile's row, at most */
     TILE_ROWS = 12, /* at most */
-    AHEAD = 8,      /* rows of b between what is asked for from memory and what is used */
+    TILE_VECS = 24, /* of sums, at most */
+    AHEAD = 40,     /* rows of b between what is asked for from memory and what is used; the nearest cache, where */
+    SECOND = 2,     /* they may fall on one another, has no room for so many: a prefetch's locality */
 };
 
 /* acc[i][j] = fused(a[i * a_i + k * a_k], b[k * ldb + j * LANES], acc[i][j]) for k = 0, 1, ...
@@ -24,7 +26,7 @@ INLINE void chain(int rows, int vecs, int64_t count, const real *a, int64_t a_i,
         for (int j = 0; j < vecs; j++) {
             right[j] = load(b + j * LANES);
             if (copy) {
-                __builtin_prefetch(b + AHEAD * ldb + j * LANES);
+                __builtin_prefetch(b + AHEAD * ldb + j * LANES, 0, SECOND);
                 store(copy + (k * vecs + j) * LANES, right[j]);
             }
         }
@@ -206,7 +208,7 @@ INLINE void inner_tile(int rows, int vecs, const steps *s, const factors *f, rea
 /* Rows from <= r < to of a sum over rows. A span is 2^log whole leaves, an aligned run of them, or a
  * part of one leaf (log 0); the last one ends where the rows end. */
 typedef struct span { int64_t from, to, rows, leaf_rows; int log; } span;
-enum { SPAN = 256, SPAN_LOG = 8 }; /* rows of a span at most; its leaves: at most 2^SPAN_LOG */
+enum { SPAN = 512, SPAN_LOG = 9 }; /* rows of a span at most; its leaves: at most 2^SPAN_LOG */
 
 /* The first products of a leaf. */
 INLINE void products(int rows, int vecs, const real *g, const real *x, real *copy, vec acc[][VECS])
@@ -236,7 +238,7 @@ INLINE void outer_tile(int rows, int vecs, const span *s, const real *g, int64_t
     const int     width = vecs * LANES, size = rows * width;
     const int64_t leaf = s->from / s->leaf_rows, number = leaf >> s->log;
     real         *kept_top = kept + __builtin_popcountll((uint64_t)number) * size;
-    real          local[SPAN_LOG * TILE_ROWS * VECS * LANES] __attribute__((aligned(VEC_BYTES))), *top = local;
+    real          local[SPAN_LOG * TILE_VECS * LANES] __attribute__((aligned(VEC_BYTES))), *top = local;
     int64_t       rest = (leaf + 1) * s->leaf_rows - s->from; /* of the leaf */
     bool          begun = rest < s->leaf_rows;
     vec           acc[TILE_ROWS][VECS];
@@ -268,10 +270,12 @@ INLINE void outer_tile(int rows, int vecs, const span *s, const real *g, int64_t
 }
 
 /* ---- the tiles that there are: rows x vecs, by vecs, rows descending to 1 -----------------------
- * As many sums as registers hold beside the factors; narrow ones enough to hide the latency. */
+ * As many sums as registers hold beside the factors; narrow ones enough to hide the latency. Wide ones
+ * read half as many rows of a at once, for each of which there must be a place in the nearest cache. */
 #define TILES_1(X) X(12, 1) X(10, 1) X(8, 1) X(6, 1) X(4, 1) X(2, 1) X(1, 1)
 #if VEC_REGISTERS == 32
 #define TILES_2(X) X(12, 2) X(10, 2) X(8, 2) X(6, 2) X(4, 2) X(2, 2) X(1, 2)
+#define TILES_WIDE(X) X(6, 4) X(4, 4) X(2, 4) X(1, 4)
 #else
 #define TILES_2(X) X(6, 2) X(4, 2) X(2, 2) X(1, 2)
 #endif
@@ -283,22 +287,35 @@ typedef struct tile {
                   real *c, int64_t ldc, bool add);
 } tile;
 
-#define DEFINE_TILE(rows, vecs)                                                                      \
+#define DEFINE_INNER(rows, vecs)                                                                     \
     static void inner_##rows##x##vecs(const steps *s, const factors *f, real *sums, const target *t) \
     {                                                                                                \
         inner_tile(rows, vecs, s, f, sums, t);                                                       \
-    }                                                                                                \
+    }
+#define DEFINE_OUTER(rows, vecs)                                                                     \
     static void outer_##rows##x##vecs(const span *s, const real *g, int64_t ldg, const real *x,      \
                                       int64_t ldx, real *copy, real *kept, real *c, int64_t ldc,     \
                                       bool add)                                                      \
     {                                                                                                \
         outer_tile(rows, vecs, s, g, ldg, x, ldx, copy, kept, c, ldc, add);                          \
     }
-TILES_1(DEFINE_TILE)
-TILES_2(DEFINE_TILE)
+TILES_1(DEFINE_INNER)
+TILES_1(DEFINE_OUTER)
+TILES_2(DEFINE_INNER)
+TILES_2(DEFINE_OUTER)
 
 #define TILE_ENTRY(rows, vecs) { rows, inner_##rows##x##vecs, outer_##rows##x##vecs },
-static const tile tiles[VECS][7] = {
+static const tile tiles[][7] = {
     { TILES_1(TILE_ENTRY) },
     { TILES_2(TILE_ENTRY) },
 };
+
+#if defined(TILES_WIDE)
+TILES_WIDE(DEFINE_INNER)
+#define WIDE_ENTRY(rows, vecs) { rows, inner_##rows##x##vecs, NULL },
+static const tile wide_tiles[] = { TILES_WIDE(WIDE_ENTRY) };
+enum { WIDE_VECS = 4 };
+#else
+static const tile *const wide_tiles = tiles[1];
+enum { WIDE_VECS = 2 };
+#endif
