@@ -42,6 +42,7 @@ static void check_inner(const ls_kernel *k, int64_t m, int64_t n, int64_t count,
 
 Test(kernel, inner_follows_the_rule)
 {
+    enum { COLLIDE = 1022 }; /* rows that are up to 2 longer lie a multiple of 4096 bytes apart */
     static const int64_t lengths[] = { 0, 1, 2, 7, 8, 9, 31, 64, 255, 256, 257, 513 };
     static const int64_t sizes[] = { 0, 1, 2, 3, 5, 6, 12, 13, 17, 33, 65, 131 };
     EACH_TABLE(k)
@@ -54,12 +55,16 @@ Test(kernel, inner_follows_the_rule)
         check_inner(k, 3, 400, 300, BY_COLUMN, true, false, &s);
         check_inner(k, 1, 500, 270, BY_ROW, false, false, &s);
         check_inner(k, 500, 1, 270, BY_ROW, true, false, &s);
+        for (int i = 0; i < 8; i++) check_inner(k, 80, 1, COLLIDE, BY_COLUMN, true, i & 1, &s);
         for (int add = 0; add < 2; add++) {
             check_inner(k, 14, 210, 2000, BY_ROW, false, add,
                         &s); /* more columns than are packed */
             check_inner(k, 210, 14, 2000, BY_COLUMN, true, add, &s);
             check_inner(k, 14, 37, 2310, BY_ROW, true, add, &s); /* longer than a panel */
             check_inner(k, 37, 14, 2310, BY_COLUMN, true, add, &s);
+            check_inner(k, 261, 201, 300, BY_ROW, true, add,
+                        &s); /* wide tiles, and columns that are left */
+            check_inner(k, 259, 197, COLLIDE, BY_COLUMN, true, add, &s);
         }
     }
 }
