@@ -15,7 +15,8 @@ enum {
     REGION_ROWS = 264, REGION_COLUMNS = 512, /* of c; half as many columns for the longer spans */
     ASKED_ROWS = 128,                      /* of a span from which on c is asked for before it is written */
     PANEL_ROWS_AHEAD = 4, TILE_ROWS_AHEAD = 16, /* rows that packing asks memory for before it needs them, */
-    SQUARES_AHEAD = 64,                    /* and reals of each of its rows */
+    SQUARES_AHEAD = 64,                    /* and reals of each of its rows; */
+    PANEL_ROWS_TO_COME = 6, TILE_ROWS_TO_COME = 16, /* rows of what it writes, which other cores may have read */
     GROUP = 4,                             /* tiles of rows whose left factors outer packs at once */
     PANEL_GAP = LANES, TILE_GAP = 2 * LANES, /* reals behind packed ones: not 2^i apart, for the sets of a cache */
     KEPT = 512 * 1024 / (int)sizeof(real), /* reals of subtrees that outer keeps */
@@ -318,7 +319,10 @@ INLINE void pack_panels(int64_t rows, int64_t n, const real *x, int64_t ldx, int
         for (int64_t j = 0; j < whole; j += WIDTH, to += panel) {
             ask_for(x + PANEL_ROWS_AHEAD * ldx + j, WIDTH);
             UNROLL
-            for (int v = 0; v < WIDTH; v += LANES) store(to + v, load(x + j + v));
+            for (int v = 0; v < WIDTH; v += LANES) {
+                ask_to_write(to + PANEL_ROWS_TO_COME * WIDTH + v);
+                store(to + v, load(x + j + v));
+            }
         }
         for (int64_t v = 0; v < n - whole; v += LANES)
             store(to + v, load_some(x + whole + v, least(n - whole - v, LANES)));
@@ -341,7 +345,10 @@ INLINE void pack_tiles(int64_t rows, int64_t columns, const real *g, int64_t ldg
     const int64_t whole = columns / TILE_ROWS, rest = columns % TILE_ROWS;
     for (int64_t r = 0; r < rows; r++, g += ldg, packed += TILE_ROWS) {
         ask_for(g + TILE_ROWS_AHEAD * ldg, columns);
-        for (int64_t t = 0; t < whole; t++) pack_tile_row(g + t * TILE_ROWS, packed + t * apart);
+        for (int64_t t = 0; t < whole; t++) {
+            ask_to_write(packed + t * apart + TILE_ROWS_TO_COME * TILE_ROWS);
+            pack_tile_row(g + t * TILE_ROWS, packed + t * apart);
+        }
         for (int64_t v = 0; v < rest; v += LANES)
             store(packed + whole * apart + v, load_some(g + whole * TILE_ROWS + v, least(rest - v, LANES)));
     }
