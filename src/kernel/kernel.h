@@ -131,8 +131,8 @@ struct ls_kernel {
     /* ---- optimizer ------------------------------------------------------------------------------
      * d = f(p, wd, g) (wd 0: g); momentum: buf = f(d, 1-dampening, round(momentum buf)), first: buf
      * = d; nesterov: d = f(buf, momentum, d), else d = buf; p = f(d, -lr, p). Settings rounded to
-     * the type. */
-    void (*sgd)(int64_t n, void *p, const void *g, void *buf, const ls_sgd_step *s);
+     * the type. Whether all p are finite now. */
+    bool (*sgd)(int64_t n, void *p, const void *g, void *buf, const ls_sgd_step *s);
 };
 
 /* The table of a type; isa NULL: what LS_ISA in the environment says, else the best that this CPU

@@ -31,11 +31,12 @@ INLINE word shrunk(word k, real m)
 
 /* decays, moves, first, nesterov, rests are constants where it is called. moves: there is momentum.
  * rests: where d is 0, the buffer subnormal before and after, and p far from it, the buffer is made of
- * integers and counts for 0 in what changes p, which keeps its value. */
-INLINE void sgd_loop(int64_t n, real *p, const real *g, real *buf, sgd_setting s, bool decays, bool moves,
+ * integers and counts for 0 in what changes p, which keeps its value. Whether all p are finite. */
+INLINE bool sgd_loop(int64_t n, real *p, const real *g, real *buf, sgd_setting s, bool decays, bool moves,
                      bool first, bool nesterov, bool rests)
 {
     const word infinite = bits_of((real)__builtin_inf());
+    word       found = 0; /* with SIGN where an exponent is the highest: one more overflows into it */
     EACH
     for (int64_t i = 0; i < n; i++) {
         real d = decays ? fused1(p[i], s.decay, g[i]) : g[i];
@@ -50,7 +51,9 @@ INLINE void sgd_loop(int64_t n, real *p, const real *g, real *buf, sgd_setting s
             d = nesterov ? fused1(b, s.momentum, d) : b;
         }
         p[i] = fused1(d, s.minus_lr, p[i]);
+        found |= (bits_of(p[i]) & infinite) + UNITS;
     }
+    return !(found & SIGN);
 }
 
 static bool any_subnormal(int64_t n, const real *x)
@@ -60,7 +63,7 @@ static bool any_subnormal(int64_t n, const real *x)
     return found != 0;
 }
 
-static void sgd(int64_t n, void *p_, const void *g_, void *buf_, const ls_sgd_step *s)
+static bool sgd(int64_t n, void *p_, const void *g_, void *buf_, const ls_sgd_step *s)
 {
     enum { SGD_PART = 128 }; /* what rests lies together: the inputs or outputs that are always 0 */
     const sgd_setting set = { (real)-s->lr, (real)s->momentum, (real)(1.0 - s->dampening),
@@ -69,11 +72,12 @@ static void sgd(int64_t n, void *p_, const void *g_, void *buf_, const ls_sgd_st
     const bool may_rest = moves && !s->first && set.momentum > 0 && set.momentum <= 1 && set.minus_lr <= 1 &&
                           set.minus_lr >= -1 && set.fresh - set.fresh == 0;
     real       *p = p_, *buf = buf_;
+    bool        finite = true;
     const real *g = g_;
 #define SGD(moves, first, nesterov, rests)                                                           \
     do {                                                                                             \
-        if (decays) sgd_loop(now, p, g, buf, set, true, moves, first, nesterov, rests);              \
-        else sgd_loop(now, p, g, buf, set, false, moves, first, nesterov, rests);                    \
+        if (decays) finite &= sgd_loop(now, p, g, buf, set, true, moves, first, nesterov, rests);              \
+        else finite &= sgd_loop(now, p, g, buf, set, false, moves, first, nesterov, rests);                    \
     } while (0)
     for (int64_t now; n > 0; n -= now, p += now, g += now, buf += moves ? now : 0) {
         now = n < SGD_PART ? n : SGD_PART;
@@ -87,4 +91,5 @@ static void sgd(int64_t n, void *p_, const void *g_, void *buf_, const ls_sgd_st
         else SGD(true, false, false, false);
     }
 #undef SGD
+    return finite;
 }

@@ -101,25 +101,30 @@ void ls_optim_zero_grad(ls_optim *o)
 }
 
 /* ---- updates ------------------------------------------------------------------------------- */
-/* In chunks that stay in the nearest cache while the new values are looked at. */
+static void find_bad(ls_optim *o, int64_t i, ls_range e)
+{
+    const ls_kernel *k = o->ctx->kernel;
+    const char *values = o->params.at[i]->data;
+    o->bad = i;
+    o->bad_element = e.from + k->first_bad(e.to - e.from, values + (size_t)e.from * k->bytes);
+}
+
+/* Where values are looked at before and after it, in chunks that stay in the nearest cache meanwhile. */
 static void update(ls_optim *o, int64_t i, ls_range e, const char *grad)
 {
     enum { CHUNK = 2048 };
-    const ls_kernel *k = o->ctx->kernel;
+    const bool tallies = o->tallies == LS_TALLY_ON;
+    const int64_t most = tallies ? CHUNK : e.to - e.from;
     for (ls_range now = { e.from, 0 }; now.from < e.to; now.from = now.to) {
-        now.to = e.to - now.from < CHUNK ? e.to : now.from + CHUNK;
-        const bool tallies = o->tallies == LS_TALLY_ON;
+        now.to = e.to - now.from < most ? e.to : now.from + most;
         const uint64_t found = tallies ? ls_tally_sum(o, i, now) : 0;
-        o->kind->update(o, i, now, grad + (size_t)(now.from - e.from) * k->bytes);
+        const char *g = grad + (size_t)(now.from - e.from) * o->ctx->kernel->bytes;
+        if (!o->kind->update(o, i, now, g) && o->bad < 0) find_bad(o, i, now);
         if (tallies) {
             const uint64_t left = ls_tally_sum(o, i, now);
             o->tally[i].made += left - found;
             o->tally[i].last += left;
         }
-        if (o->bad >= 0) continue;
-        const char *values = o->params.at[i]->data;
-        const int64_t bad = k->first_bad(now.to - now.from, values + (size_t)now.from * k->bytes);
-        if (bad >= 0) o->bad = i, o->bad_element = now.from + bad;
     }
 }
 

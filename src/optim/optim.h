@@ -14,8 +14,9 @@ typedef struct ls_optim_kind {
     const char *name;   /* "sgd" */
     int         slots;  /* most state tensors a parameter */
     const char *slot[2]; /* their names in checkpoints */
-    /* Elements from <= e < to of parameter i from their gradient, which begins at grad. */
-    void (*update)(ls_optim *o, int64_t i, ls_range e, const void *grad);
+    /* Elements from <= e < to of parameter i from their gradient, which begins at grad. Whether all are finite
+     * now. */
+    bool (*update)(ls_optim *o, int64_t i, ls_range e, const void *grad);
 } ls_optim_kind;
 
 /* Of a parameter and its state, as sums of bits. */

@@ -1,13 +1,13 @@
 /* sgd.c -- stochastic gradient descent by PyTorch's rules; the arithmetic is kernel's. */
 #include "optim/optim.h"
 
-static void update(ls_optim *o, int64_t i, ls_range e, const void *grad)
+static bool update(ls_optim *o, int64_t i, ls_range e, const void *grad)
 {
     const ls_sgd_step s = { o->sgd.lr,           o->sgd.momentum, o->sgd.dampening,
                             o->sgd.weight_decay, o->sgd.nesterov, !o->began[i] };
     const size_t from = (size_t)e.from * o->ctx->kernel->bytes;
     char *values = o->params.at[i]->data, *buf = o->slots ? ls_optim_state(o, i, 0) : NULL;
-    o->ctx->kernel->sgd(e.to - e.from, values + from, grad, buf ? buf + from : NULL, &s);
+    return o->ctx->kernel->sgd(e.to - e.from, values + from, grad, buf ? buf + from : NULL, &s);
 }
 
 static const ls_optim_kind sgd = { "sgd", 1, { "momentum_buffer" }, update };

@@ -298,7 +298,7 @@ Test(kernel, sgd_follows_pytorch)
             void *tg = typed(t, N, g);
             ls_sgd_step now = step;
             now.first = n == 0;
-            k->sgd(N, tp, tg, step.momentum ? tbuf : NULL, &now);
+            cr_assert(k->sgd(N, tp, tg, step.momentum ? tbuf : NULL, &now));
             for (int e = 0; e < N; e++) {
                 double d = step.weight_decay ? fuse(t, p[e], to(t, step.weight_decay), g[e]) : g[e];
                 if (step.momentum) {
@@ -360,7 +360,8 @@ Test(kernel, sgd_rounds_subnormal_buffers)
         }
         void *tp = typed(t, N, p), *tbuf = typed(t, N, buf), *tg = typed(t, N, g);
         for (int n = 0; n < STEPS; n++) {
-            k->sgd(N, tp, tg, tbuf, &step);
+            const bool finite = k->sgd(N, tp, tg, tbuf, &step);
+            cr_assert_eq(finite, k->first_bad(N, tp) < 0, "%s %d: case %d", k->isa, t, i);
             for (int e = 0; e < N; e++) {
                 double d = step.weight_decay ? fuse(t, p[e], to(t, step.weight_decay), g[e]) : g[e];
                 const double was = buf[e];
