@@ -189,6 +189,13 @@ typedef struct ls_links {
      * common (see shared_new), else on all. Roots are undefined afterwards. */
     ls_status (*update)(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bool common, ls_slice_done *done,
                         void *of);
+    /* Begins sums that the next sums() or update() ends with its others: these come first there, in the order
+     * in which they were begun. Equal on all ranks, as those are; local, and never waits. False: they are
+     * better left to that call, and so is the rest of it; or with the context failed. */
+    bool (*begin)(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
+    /* Does for them what can be done without waiting; false: all those begun have ended, or with the context
+     * failed. Local. */
+    bool (*progress)(ls_ctx *ctx);
     /* The most of so many rows that one rank holds, where update() may make this sum, a product, from factors
      * that lie packed at its root; 0 where it may not. common: as update() gets it. Equal on all ranks;
      * local. */

@@ -80,16 +80,25 @@ static bool is_late(const ls_comm *c, int r)
     return c->peer[r].last.exchange < c->exchange && !ls_board_has_come(c, r);
 }
 
+/* It has entered this exchange, but has not said that it waits too: it stands still on the way. */
+static bool is_silent(const ls_comm *c, int r)
+{
+    return r != c->rank && !c->meeting && !ls_comm_waits(c, r) && !ls_board_has_come(c, r);
+}
+
 _Noreturn void ls_comm_late(ls_ctx *ctx, double waited_s)
 {
     ls_comm *c = ctx->comm;
     ls_stand here = ls_comm_stand(ctx);
     char text[1536];
     int named = 0, late = 0;
+    bool (*is_missing)(const ls_comm *c, int r) = is_silent;
+    for (int r = 0; r < c->count; r++)
+        if (is_late(c, r)) is_missing = is_late;
     int used = snprintf(text, sizeof text, "waited %.3g s in %s() (call %llu) for", waited_s,
                         here.name, (unsigned long long)here.call);
     for (int r = 0; r < c->count; r++) {
-        if (!is_late(c, r) || ++late > MOST_NAMED) continue;
+        if (!is_missing(c, r) || ++late > MOST_NAMED) continue;
         const ls_stand *last = &c->peer[r].last;
         if (last->exchange < c->common.exchange) last = &c->common;
         const char *comma = named++ ? ";" : "";

@@ -42,5 +42,5 @@ bool ls_blocks_exchange(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b)
             return false;
         memcpy(b->packed + b->at[held], came + sizeof *stamp, (size_t)bytes);
     }
-    return ls_comm_sent(ctx, c->sending.count);
+    return ls_comm_sent(ctx);
 }

@@ -8,7 +8,7 @@
  *   placement.c  machines and cores of the ranks          watchdog.c a deadline for MPI itself
  *   ready.c      small sums, worked out once              factors.c  products, of all ranks' rows
  *   message.c    data messages                            window.c   memory that a node's ranks see
- *                                                         board.c    exchanges through it
+ *   early.c      sums sent while backward goes on         board.c    exchanges through it
  *
  * Every message carries a stamp: number and name of the public call it belongs to, and the size of
  * what is exchanged; a rank that stands elsewhere is named (NOT_SAME) instead of pairing its data
@@ -36,6 +36,8 @@ ls_status ls_comm_broadcast(ls_ctx *ctx, void *data, size_t bytes);
 ls_status ls_comm_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
 ls_status ls_comm_update(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bool common, ls_slice_done *done,
                          void *of);
+bool      ls_comm_begin(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
+bool      ls_comm_progress(ls_ctx *ctx);
 int64_t   ls_comm_factor_rows(ls_ctx *ctx, const ls_row_sum *sum, bool common);
 ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void *own, void *all);
 

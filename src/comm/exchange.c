@@ -37,9 +37,14 @@ ls_stamp ls_comm_stamp(const ls_ctx *ctx, ls_exchange_kind kind, int64_t arrays,
 
 void *ls_comm_take(ls_ctx *ctx, int64_t bytes)
 {
-    void *p = ls_arena_take(&ctx->comm->arena, (size_t)(bytes ? bytes : 1));
+    void *p = ls_arena_take(&ctx->comm->now->arena, (size_t)(bytes ? bytes : 1));
     if (!p) ls_fail_memory(ctx, (size_t)bytes, "talking to other ranks");
     return p;
+}
+
+ls_status ls_comm_enter(ls_ctx *ctx)
+{
+    return ctx->failure.status ? ls_comm_agree(ctx) : ls_early_end(ctx);
 }
 
 ls_status ls_comm_end(ls_ctx *ctx, bool ok)
@@ -50,7 +55,7 @@ ls_status ls_comm_end(ls_ctx *ctx, bool ok)
         c->common = ls_comm_stand(ctx);
         c->exchange++;
     } else status = c->count == 1 ? ls_comm_agree(ctx) : ls_comm_meet(ctx, LS_LEAVING);
-    ls_arena_reset(&c->arena); /* nothing is sent from it any more */
+    ls_arena_reset(&c->alone.arena); /* nothing is sent from it any more */
     return status;
 }
 

@@ -89,6 +89,7 @@ static void take_in(ls_comm *c, const ls_word *word, int from)
 {
     ls_peer *peer = &c->peer[from];
     peer->last = word->at;
+    if (word->kind == LS_HERE) peer->waits = word->at.exchange;
     if (word->status) peer->failed = *word;
     if (word->kind == LS_PLAIN || word->kind == LS_LEAVING) {
         peer->word[word->fence & 1] = *word;
@@ -193,6 +194,7 @@ ls_status ls_comm_meet(ls_ctx *ctx, ls_word_kind kind)
     if (!status) c->common = c->peer[c->rank].word[c->fence & 1].at;
     else {
         ls_comm_drain(ctx);
+        ls_early_forget(c);
         c->calls = 0;
         for (int r = 0; r < c->count; r++) {
             const ls_stand *at = &c->peer[r].word[c->fence & 1].at;
@@ -200,10 +202,10 @@ ls_status ls_comm_meet(ls_ctx *ctx, ls_word_kind kind)
             if (at->call > c->calls) c->calls = at->call;
         }
     }
-    ls_requests words = { c->word_sent, 0, 3 * (int64_t)c->count, 0 };
+    ls_requests words = { .at = c->word_sent, .count = 3 * (int64_t)c->count };
     ls_comm_complete(ctx, &words, words.count, false);
     c->arrived[c->fence & 1] = 0;
-    c->exchange++;
+    c->exchange += status ? 1 + LS_MOST_EARLY : 1; /* past those that were begun */
     c->fence++;
     c->meeting = c->posted = false;
     c->leave_at = c->plain_at = UINT64_MAX;
@@ -215,6 +217,7 @@ ls_status ls_comm_agree(ls_ctx *ctx)
 {
     const ls_failure *f = &ctx->failure;
     if (ctx->agreed) return f->status;
+    if (!f->status && ctx->comm && ls_early_end(ctx)) return f->status;
     if (ctx->comm && ctx->comm->count > 1)
         return ls_comm_meet(ctx, f->status ? LS_LEAVING : LS_PLAIN);
     if (!f->status) return LS_OK;

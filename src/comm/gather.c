@@ -11,7 +11,7 @@
 ls_status ls_comm_swap(ls_ctx *ctx, const void *mine, int64_t size, void *all)
 {
     ls_comm *c = ctx->comm;
-    if (ctx->failure.status) return ls_comm_agree(ctx);
+    if (ls_comm_enter(ctx)) return ctx->failure.status;
     if (c->count == 1) return memcpy(all, mine, (size_t)size), LS_OK;
     ls_stamp stamp = ls_comm_stamp(ctx, LS_VOTE, 1, 0, size);
     ls_blocks b;
@@ -73,7 +73,7 @@ ls_status ls_comm_collect(ls_ctx *ctx, const void *own, size_t bytes, size_t ite
 ls_status ls_comm_broadcast(ls_ctx *ctx, void *data, size_t bytes)
 {
     ls_comm *c = ctx->comm;
-    if (ctx->failure.status) return ls_comm_agree(ctx);
+    if (ls_comm_enter(ctx)) return ctx->failure.status;
     if (c->count == 1) return LS_OK;
     if (bytes > LS_SMALL_BYTES && ls_board_reserve(ctx, (int64_t)bytes, 1, 1))
         return ls_comm_agree(ctx);
@@ -117,7 +117,7 @@ ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void
 {
     ls_comm *c = ctx->comm;
     int64_t leaf_rows = ctx->opts.leaf_rows, row = (int64_t)row_bytes;
-    if (ctx->failure.status) return ls_comm_agree(ctx);
+    if (ls_comm_enter(ctx)) return ctx->failure.status;
     if (c->count == 1) {
         if (rows && row) memmove(all, own, (size_t)rows * row_bytes);
         return LS_OK;

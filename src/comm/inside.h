@@ -2,7 +2,8 @@
  *
  * Exchanges are numbered: all ranks carry out the same ones in the same order, meetings at the
  * fence included. Data and control messages go through communicators of their own. Everything of
- * an exchange lies in one arena; between calls no data message is under way.
+ * an exchange lies in one arena; between calls no data message is under way. Within one, sums may be (early.c):
+ * they have the numbers from c->exchange on, and every other exchange ends them first.
  */
 #pragma once
 #include "comm/comm.h"
@@ -43,6 +44,7 @@ typedef struct ls_word {
 /* ---- state ----------------------------------------------------------------------------------- */
 typedef struct ls_peer {
     ls_stand last; /* where it was last seen */
+    uint64_t waits; /* the last exchange in which it said that it has waited for long */
     uint64_t sent, received; /* data messages */
     ls_word  failed;  /* its last failure; at.exchange: the first that it leaves out */
     ls_word  word[2]; /* said at the last fences of even and of odd number */
@@ -100,14 +102,50 @@ typedef struct ls_desk ls_desk; /* board.c: the block where a rank lays out what
 extern const size_t ls_desk_bytes;
 typedef struct ls_place_seen { uint64_t block, offset; } ls_place_seen; /* in that of some rank */
 
-/* Oldest first. */
-typedef struct ls_requests { MPI_Request *at; int64_t done, count, room; } ls_requests;
+/* Oldest first, numbered from the start: first to count - 1 are at hand, those before done complete. */
+typedef struct ls_requests { MPI_Request *at; int64_t first, done, count, room; } ls_requests;
+
+/* What is summed, as one space of bytes: groups one after another at multiples of 64; in a group
+ * the arrays of equal rows and type, without gaps. */
+typedef struct ls_span { int64_t at, bytes, sum; void *const *piece; void *root; } ls_span; /* sum: its number */
+typedef struct ls_group {
+    const ls_plan   *plan;
+    const ls_kernel *kernel; /* NULL: nothing is added */
+    int64_t          at, bytes, spans;
+    const ls_span   *span;
+} ls_group;
+typedef struct ls_layout { ls_group *group; int64_t groups, bytes; } ls_layout;
+
+/* What an exchange has of its own. None waits for messages of a later one to be taken, which somebody may leave. */
+typedef struct ls_exchange {
+    ls_arena    arena;
+    ls_requests sending;
+} ls_exchange;
+
+/* Exchanges that were begun early, oldest first, and sums that wait for a place among them. */
+enum { LS_MOST_EARLY = 4 };
+typedef struct ls_slices ls_slices; /* slices.c */
+typedef struct ls_early_exchange {
+    ls_exchange own;
+    ls_stamp    stamp;
+    ls_layout   layout;
+    ls_slices  *slices;
+} ls_early_exchange;
+typedef struct ls_early_sums { ls_stamp stamp; ls_row_sum *const *sum; int64_t count; } ls_early_sums;
+typedef struct ls_early {
+    ls_early_exchange of[LS_MOST_EARLY];
+    int            oldest, count;  /* under way */
+    ls_early_sums *waiting;
+    int64_t        from, to, room; /* of those that wait */
+    int64_t        sums;           /* begun in this call, of those that it ends with */
+    double         looked_s;
+} ls_early;
 
 typedef struct ls_comm {
     int         rank, count;
     bool        ends_mpi;
     MPI_Comm    data, control;
-    uint64_t    exchange; /* this one, or the next */
+    uint64_t    exchange; /* this one, or the next: the first that has not ended */
     ls_stand    common;   /* the last one that ended: all ranks were there */
     uint64_t    fence;    /* the next */
     uint64_t    calls;    /* the most of any rank when a failure was agreed on */
@@ -122,8 +160,9 @@ typedef struct ls_comm {
     MPI_Request hearing;
     ls_word    *word;        /* [count + 2]: to each rank at the fence, posted, here */
     MPI_Request *word_sent;  /* [3][count], likewise */
-    ls_requests sending, receiving; /* data messages of this exchange */
-    ls_arena    arena;       /* of one exchange */
+    ls_requests receiving;   /* data messages */
+    ls_exchange alone, *now; /* now: the exchange that is worked on: this one, or an early one */
+    ls_early    early;
     ls_node_place node;
     ls_shared  *shared, *desk, *staging; /* newest; where ranks meet, or NULL; what lies elsewhere */
     bool        crowded;     /* more ranks than cores */
@@ -144,19 +183,31 @@ typedef int ls_poll(void *of, ls_progress *progress);
 bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave);
 /* False, with the context failed, where MPI reports an error; at the fence that ends the job. */
 bool ls_comm_ok(ls_ctx *ctx, int code, const char *what);
-/* Until so many requests are complete, oldest first. */
-bool ls_comm_complete(ls_ctx *ctx, ls_requests *r, int64_t count, bool may_leave);
+/* Until all requests before number end are complete, oldest first. */
+bool ls_comm_complete(ls_ctx *ctx, ls_requests *r, int64_t end, bool may_leave);
+/* Whether they are, without waiting. */
+bool ls_comm_is_complete(ls_ctx *ctx, ls_requests *r, int64_t end, bool *is);
+
+/* Changes whenever data messages go on. */
+static inline int64_t ls_comm_moved(const ls_comm *c)
+{
+    int64_t sends = c->alone.sending.count + c->alone.sending.done;
+    for (int i = 0; i < LS_MOST_EARLY; i++)
+        sends += c->early.of[i].own.sending.count + c->early.of[i].own.sending.done;
+    return sends + c->receiving.count + c->receiving.done;
+}
 
 /* ---- message.c ------------------------------------------------------------------------------- */
 bool ls_comm_send(ls_ctx *ctx, int to, int tag, const void *data, int64_t bytes);
-/* Until the first so many sends of the exchange are complete. */
-bool ls_comm_sent(ls_ctx *ctx, int64_t count);
-/* Waits for a message and begins to receive it. */
-bool ls_comm_receive(ls_ctx *ctx, int from, int tag, void *data, int64_t bytes);
-/* Until so many more of the messages begun are here. */
-bool ls_comm_received(ls_ctx *ctx, int64_t count);
+/* Until all sends of the exchange are complete. */
+bool ls_comm_sent(ls_ctx *ctx);
+/* If the next message of a rank is there, begins to receive it: *is_there. stamp: as below, of LS_TAG_FIRST. Waits for
+ * nothing, unless it is not as long as it should be. */
+bool ls_comm_look(ls_ctx *ctx, int from, int tag, const ls_stamp *stamp, void *data, int64_t bytes, bool *is_there);
 /* The first message of an exchange from a rank, whole: its stamp must be ours. */
 bool ls_comm_receive_first(ls_ctx *ctx, int from, const ls_stamp *stamp, void *data, int64_t bytes);
+/* Whether what came first is that. */
+bool ls_comm_is_same(ls_ctx *ctx, int from, const ls_stamp *stamp, const void *came, int64_t bytes, int64_t wanted);
 /* Receives and forgets what other ranks sent before the fence. */
 void ls_comm_drain(ls_ctx *ctx);
 
@@ -176,6 +227,12 @@ _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text);
 static inline double ls_comm_deadline_s(const ls_ctx *ctx)
 {
     return ctx->opts.deadline_s > 0 ? ctx->opts.deadline_s : LS_DEADLINE_DEFAULT_S;
+}
+
+/* Whether a rank has said that it has waited for long, here or in one that may be under way at the same time. */
+static inline bool ls_comm_waits(const ls_comm *c, int r)
+{
+    return c->peer[r].waits && c->peer[r].waits + LS_MOST_EARLY > c->exchange;
 }
 
 /* Where another rank of the node ends the job. */
@@ -199,6 +256,8 @@ ls_stand  ls_comm_stand(const ls_ctx *ctx);
 ls_stamp  ls_comm_stamp(const ls_ctx *ctx, ls_exchange_kind kind, int64_t arrays, int64_t rows,
                         int64_t bytes);
 void     *ls_comm_take(ls_ctx *ctx, int64_t bytes); /* for this exchange; NULL: context failed */
+/* At the head of every exchange: those begun early end. Not LS_OK: all ranks have met. */
+ls_status ls_comm_enter(ls_ctx *ctx);
 ls_status ls_comm_end(ls_ctx *ctx, bool ok);        /* not ok: at the fence */
 ls_status ls_comm_swap(ls_ctx *ctx, const void *mine, int64_t bytes, void *all); /* gather.c: small, of every rank */
 void      ls_comm_not_same(ls_failure *f, const ls_stamp *mine, const ls_stamp *theirs, int rank);
@@ -232,17 +291,6 @@ typedef struct ls_blocks { const int64_t *bytes; char **block, *packed; int64_t 
 bool ls_blocks_begin(ls_ctx *ctx, ls_blocks *b, const int64_t *bytes); /* then fill block[own] */
 bool ls_blocks_exchange(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b);
 
-/* What is summed, as one space of bytes: groups one after another at multiples of 64; in a group
- * the arrays of equal rows and type, without gaps. */
-typedef struct ls_span { int64_t at, bytes, sum; void *const *piece; void *root; } ls_span; /* sum: its number */
-typedef struct ls_group {
-    const ls_plan   *plan;
-    const ls_kernel *kernel; /* NULL: nothing is added */
-    int64_t          at, bytes, spans;
-    const ls_span   *span;
-} ls_group;
-typedef struct ls_layout { ls_group *group; int64_t groups, bytes; } ls_layout;
-
 /* Takes roots as they are made, instead of all ranks getting them. */
 typedef struct ls_taker {
     ls_slice_done     *done;
@@ -274,6 +322,8 @@ void            ls_ready_free(ls_comm *c);
 uint64_t        ls_comm_sizes(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count); /* a stamp's digest */
 
 const ls_kernel *ls_comm_kernel(ls_ctx *ctx, ls_dtype dtype); /* sums.c; NULL: failed */
+bool ls_comm_lay_out(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_t count);
+void ls_comm_share(const ls_layout *l, int count, int64_t *bound); /* equal slices, [count + 1] */
 /* sums.c: brings together the pieces of all ranks, and every root to every rank. */
 bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const ls_taker *taker);
 /* Adds in the order of the plan, n elements each. Where the sum lies: in wanted if a piece does. */
@@ -283,3 +333,14 @@ void *ls_comm_add_tree(const ls_group *g, int64_t n, void **piece, const void *w
 typedef struct ls_team { int own, count, first, stride; } ls_team;
 bool ls_slices_exchange(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound,
                         ls_team team);
+/* The same in steps, none of which waits. All it points to must stay. NULL: failed. */
+ls_slices *ls_slices_begin(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound, ls_team team);
+/* Goes on as far as it can, but not past the one that was begun before it, or NULL. False: failed. */
+bool ls_slices_go_on(ls_slices *s, const ls_slices *before);
+bool ls_slices_is_over(const ls_slices *s);
+
+/* early.c */
+ls_status ls_early_end(ls_ctx *ctx); /* all of them; ls_comm_enter() and ls_comm_agree() do it */
+ls_status ls_early_sums_end(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count); /* and those that are left */
+void      ls_early_forget(ls_comm *c); /* after a failure; nothing of them is under way any more */
+void      ls_early_free(ls_comm *c);

@@ -15,34 +15,41 @@
 /* One more at the end of the list; NULL without memory. */
 static MPI_Request *next_of(ls_ctx *ctx, ls_requests *r)
 {
-    if (r->count == r->room) {
-        int64_t room = r->room ? 2 * r->room : 64;
-        MPI_Request *more = ls_new(ctx, (size_t)room * sizeof *more, "talking to other ranks");
-        if (!more) return NULL;
-        if (r->count) memcpy(more, r->at, (size_t)r->count * sizeof *more);
-        ls_memory_free(r->at);
-        r->at = more;
-        r->room = room;
+    if (r->count - r->first == r->room) {
+        const size_t left = (size_t)(r->count - r->done) * sizeof *r->at;
+        MPI_Request *at = r->at;
+        if (2 * (r->count - r->done) >= r->room) {
+            int64_t room = r->room ? 2 * r->room : 64;
+            if (!(at = ls_new(ctx, (size_t)room * sizeof *at, "talking to other ranks")))
+                return NULL;
+            r->room = room;
+        }
+        if (left) memmove(at, r->at + (r->done - r->first), left);
+        if (at != r->at) ls_memory_free(r->at);
+        r->at = at;
+        r->first = r->done;
     }
-    return &r->at[r->count];
+    return &r->at[r->count - r->first];
 }
 
 /* ---- sending ------------------------------------------------------------------------------- */
 bool ls_comm_send(ls_ctx *ctx, int to, int tag, const void *data, int64_t bytes)
 {
     ls_comm *c = ctx->comm;
-    MPI_Request *request = next_of(ctx, &c->sending);
+    ls_requests *sending = &c->now->sending;
+    MPI_Request *request = next_of(ctx, sending);
     if (!request) return false;
     int code = MPI_Isend(data, (int)bytes, MPI_BYTE, to, tag, c->data, request);
     if (!ls_comm_ok(ctx, code, "sending")) return false;
-    c->sending.count++;
+    sending->count++;
     c->peer[to].sent++;
     return true;
 }
 
-bool ls_comm_sent(ls_ctx *ctx, int64_t count)
+bool ls_comm_sent(ls_ctx *ctx)
 {
-    return ls_comm_complete(ctx, &ctx->comm->sending, count, true);
+    ls_requests *sending = &ctx->comm->now->sending;
+    return ls_comm_complete(ctx, sending, sending->count, true);
 }
 
 /* ---- receiving ----------------------------------------------------------------------------- */
@@ -61,14 +68,19 @@ static int test_probe(void *of, ls_progress *progress)
     return code;
 }
 
+/* Of the message found: how many bytes, or -1. */
+static int64_t bytes_of(ls_ctx *ctx, const probe *p)
+{
+    int bytes = 0;
+    ctx->comm->peer[p->from].received++;
+    return ls_comm_ok(ctx, MPI_Get_count(&p->status, MPI_BYTE, &bytes), "receiving") ? bytes : -1;
+}
+
 /* Waits for the next message; how many bytes, or -1. */
 static int64_t find(ls_ctx *ctx, probe *p, int from, int tag, bool may_leave)
 {
-    int bytes = 0;
     *p = (probe){ .comm = ctx->comm->data, .from = from, .tag = tag };
-    if (!ls_comm_wait(ctx, test_probe, p, may_leave)) return -1;
-    ctx->comm->peer[from].received++;
-    return ls_comm_ok(ctx, MPI_Get_count(&p->status, MPI_BYTE, &bytes), "receiving") ? bytes : -1;
+    return ls_comm_wait(ctx, test_probe, p, may_leave) ? bytes_of(ctx, p) : -1;
 }
 
 static bool take(ls_ctx *ctx, probe *p, void *data, int64_t bytes)
@@ -81,10 +93,11 @@ static bool take(ls_ctx *ctx, probe *p, void *data, int64_t bytes)
     return true;
 }
 
-bool ls_comm_received(ls_ctx *ctx, int64_t count)
+/* Until all messages begun are here: they have been sent. */
+static bool received(ls_ctx *ctx)
 {
     ls_requests *r = &ctx->comm->receiving;
-    return ls_comm_complete(ctx, r, r->done + count, false);
+    return ls_comm_complete(ctx, r, r->count, false);
 }
 
 /* One of unexpected size. Without memory nobody could be told: it has to come in first. */
@@ -92,16 +105,36 @@ static void *take_odd(ls_ctx *ctx, probe *p, int64_t bytes)
 {
     void *data = ls_comm_take(ctx, bytes);
     if (!data) ls_comm_abort(ctx, LS_ERR_MEMORY, NULL);
-    return take(ctx, p, data, bytes) && ls_comm_received(ctx, 1) ? data : NULL;
+    return take(ctx, p, data, bytes) && received(ctx) ? data : NULL;
 }
 
-bool ls_comm_receive(ls_ctx *ctx, int from, int tag, void *data, int64_t bytes)
+bool ls_comm_is_same(ls_ctx *ctx, int from, const ls_stamp *stamp, const void *came, int64_t bytes,
+                     int64_t wanted)
 {
-    probe p;
-    int64_t found = find(ctx, &p, from, tag, true);
+    ls_stamp theirs = { 0 };
+    memcpy(&theirs, came, bytes < (int64_t)sizeof theirs ? (size_t)bytes : sizeof theirs);
+    ctx->comm->peer[from].last = theirs.at;
+    if (bytes == wanted && memcmp(&theirs, stamp, sizeof theirs) == 0) return true;
+    ls_failure f = { 0 };
+    ls_comm_not_same(&f, stamp, &theirs, from);
+    ls_fail_with(ctx, &f);
+    return false;
+}
+
+bool ls_comm_look(ls_ctx *ctx, int from, int tag, const ls_stamp *stamp, void *data, int64_t bytes,
+                  bool *is_there)
+{
+    probe p = { .comm = ctx->comm->data, .from = from, .tag = tag };
+    ls_progress progress = LS_NOTHING;
+    *is_there = false;
+    if (!ls_comm_ok(ctx, test_probe(&p, &progress), "receiving")) return false;
+    if (progress != LS_DONE) return true;
+    const int64_t found = bytes_of(ctx, &p);
     if (found < 0) return false;
-    if (found == bytes) return take(ctx, &p, data, bytes);
-    if (take_odd(ctx, &p, found)) /* cannot be, as the stamps were equal */
+    if (found == bytes) return *is_there = take(ctx, &p, data, bytes);
+    const void *came = take_odd(ctx, &p, found);
+    if (came && tag == LS_TAG_FIRST) return ls_comm_is_same(ctx, from, stamp, came, found, bytes);
+    if (came) /* cannot be, as the stamps were equal */
         ls_fail(ctx, LS_ERR_NOT_SAME, "%s() expected %lld bytes from rank %d, which sent %lld",
                 ctx->call, (long long)bytes, from, (long long)found);
     return false;
@@ -110,20 +143,12 @@ bool ls_comm_receive(ls_ctx *ctx, int from, int tag, void *data, int64_t bytes)
 bool ls_comm_receive_first(ls_ctx *ctx, int from, const ls_stamp *stamp, void *data, int64_t bytes)
 {
     probe p;
-    ls_stamp theirs = { 0 };
     int64_t found = find(ctx, &p, from, LS_TAG_FIRST, true);
     if (found < 0) return false;
     const void *came = data;
     if (found != bytes) came = take_odd(ctx, &p, found);
-    else if (!take(ctx, &p, data, bytes) || !ls_comm_received(ctx, 1)) return false;
-    if (!came) return false;
-    memcpy(&theirs, came, found < (int64_t)sizeof theirs ? (size_t)found : sizeof theirs);
-    ctx->comm->peer[from].last = theirs.at;
-    if (found == bytes && memcmp(&theirs, stamp, sizeof theirs) == 0) return true;
-    ls_failure f = { 0 };
-    ls_comm_not_same(&f, stamp, &theirs, from);
-    ls_fail_with(ctx, &f);
-    return false;
+    else if (!take(ctx, &p, data, bytes) || !received(ctx)) return false;
+    return came && ls_comm_is_same(ctx, from, stamp, came, found, bytes);
 }
 
 /* ---- after a failure ----------------------------------------------------------------------- */
@@ -142,9 +167,13 @@ void ls_comm_drain(ls_ctx *ctx)
                          (long long)bytes);
                 ls_comm_abort(ctx, LS_ERR_MEMORY, text);
             }
-            if (take(ctx, &p, data, bytes)) ls_comm_received(ctx, 1);
+            if (take(ctx, &p, data, bytes)) received(ctx);
             ls_memory_free(data);
         }
     }
-    ls_comm_complete(ctx, &c->sending, c->sending.count, false);
+    ls_comm_complete(ctx, &c->alone.sending, c->alone.sending.count, false);
+    for (int i = 0; i < LS_MOST_EARLY; i++) {
+        ls_requests *sending = &c->early.of[i].own.sending;
+        ls_comm_complete(ctx, sending, sending->count, false);
+    }
 }

@@ -129,7 +129,7 @@ const ls_plan *ls_comm_plan(ls_ctx *ctx, int64_t rows)
     int64_t leaf_rows = ctx->opts.leaf_rows;
     ls_plan **at = &c->plans, *p;
     for (int known = 0; *at && ((*at)->rows != rows || (*at)->leaf_rows != leaf_rows); known++) {
-        if (known >= MOST_PLANS && (*at)->used != c->exchange) {
+        if (known >= MOST_PLANS && (*at)->used < c->exchange) {
             p = *at;
             *at = p->next;
             free_plan(p);
@@ -146,7 +146,7 @@ const ls_plan *ls_comm_plan(ls_ctx *ctx, int64_t rows)
             return NULL;
         }
     }
-    p->used = c->exchange;
+    p->used = c->exchange + (uint64_t)c->early.count; /* begun early, at the most */
     p->next = c->plans;
     c->plans = p;
     return p;

@@ -123,7 +123,7 @@ ls_status ls_comm_pulse(ls_ctx *ctx, const ls_pulse *mine, const char *when, ls_
     ls_comm *c = ctx->comm;
     *out = (ls_pulses){ mine->wishes, mine->step_s, .factor = 1 };
     if (ls_fault(LS_FAULT_exchange)) ls_fail(ctx, LS_ERR_IO, "fault point exchange");
-    if (ctx->failure.status) return ls_comm_agree(ctx);
+    if (ls_comm_enter(ctx)) return ctx->failure.status;
     if (c->count == 1) return LS_OK;
     bool differs = false;
     ls_failure f = { 0 };

@@ -19,6 +19,8 @@ const ls_links ls_comm_links = {
     .broadcast = ls_comm_broadcast,
     .sums = ls_comm_sums,
     .update = ls_comm_update,
+    .begin = ls_comm_begin,
+    .progress = ls_comm_progress,
     .factor_rows = ls_comm_factor_rows,
     .gather = ls_comm_gather,
     .collect = ls_comm_collect,
@@ -95,7 +97,7 @@ static bool reserve(ls_ctx *ctx)
 /* Until it is complete; there is nothing to leave. */
 static void complete(ls_ctx *ctx, MPI_Request *request)
 {
-    ls_requests one = { request, 0, 1, 1 };
+    ls_requests one = { .at = request, .count = 1 };
     ls_comm_complete(ctx, &one, 1, false);
 }
 
@@ -136,6 +138,7 @@ ls_status ls_comm_start(ls_ctx *ctx, const void *mpi_comm)
     if (!c) return ctx->failure.status;
     c->data = c->control = MPI_COMM_NULL;
     c->hearing = MPI_REQUEST_NULL;
+    c->now = &c->alone;
     c->exchange = 1;
     c->leave_at = c->plain_at = UINT64_MAX;
     place(ctx, 0, 1);
@@ -173,11 +176,12 @@ void ls_comm_finish(ls_ctx *ctx)
         ls_watchdog_end(&watchdog);
     }
     ls_comm_plans_free(c);
-    ls_arena_free(&c->arena);
+    ls_early_free(c);
+    ls_arena_free(&c->alone.arena);
     ls_memory_free(c->peer);
     ls_memory_free(c->word);
     ls_memory_free(c->word_sent);
-    ls_memory_free(c->sending.at);
+    ls_memory_free(c->alone.sending.at);
     ls_memory_free(c->receiving.at);
     ls_memory_free(c);
     ctx->comm = NULL;

@@ -10,13 +10,19 @@
  * arrays are packed. While one chunk is added the next comes in. All pieces are sent first, chunk
  * by chunk; a root may be the array of a piece, so no root comes in before the pieces are out.
  *
- * Called by sums.c and gather.c.
+ * All of it goes on in steps that never wait, so that others can compute in between (early.c): first the
+ * stamps of the others come, then their pieces, then roots; each of these ways takes in one part after another,
+ * and while one is worked on the messages of the next come in.
+ *
+ * Called by sums.c, board.c, gather.c and early.c.
  */
 #include "comm/inside.h"
 #include <string.h>
 
 enum {
-    MOST_BYTES = 512 << 10, /* of a chunk */
+    MOST_BYTES =
+        60
+        << 10, /* of a chunk: Open MPI's TCP sends up to 64 KiB, with its own head, without asking first */
     LEAST_BYTES = 32 << 10,
     CACHE_BYTES = 1 << 20,
     LARGE_BYTES = 32 << 10 /* an array that is not packed */
@@ -28,23 +34,39 @@ typedef struct chunk {
     int64_t from, to;
 } chunk;
 
-/* A chunk whose messages are coming in. */
+typedef struct message {
+    int from; /* member */
+    void *to;
+} message;
+
+/* A part whose messages are coming in: a chunk, or the stamp of another member. */
 typedef struct stage {
+    bool is_there; /* there is such a part */
     chunk k;
-    int step;       /* of roots: the owner is so many places below */
-    char *root;     /* where the sum belongs, or NULL: several arrays */
-    void **piece;   /* of all ranks, in order */
-    char *came;     /* room for those of other ranks */
-    int64_t coming; /* messages */
+    int step;     /* of stamps and roots: they are from so many places below */
+    char *root;   /* where the sum belongs, or NULL: several arrays */
+    void **piece; /* of all ranks, in order */
+    char *came;   /* room for those of other ranks */
+    message *message;
+    int64_t messages, begun; /* of the part; of these, receiving has begun */
+    int64_t end;             /* of c->receiving, with the last of them */
+    ls_stamp stamp;
 } stage;
 
-typedef struct slices {
+enum { STAMPS, PIECES, ROOTS, SENDING, OVER }; /* what it takes in, one after another */
+
+typedef struct ls_slices {
     ls_ctx *ctx;
     ls_comm *comm;
     ls_team team;
+    const ls_stamp *stamp;
     const ls_layout *layout;
     const int64_t *bound;
     int64_t chunk_bytes;
+    int way; /* of these, the one it is at */
+    bool is_on_way;
+    int64_t sent[OVER]; /* its sends must be complete up to here before that begins, or ends */
+    int now;            /* the stage that comes first */
     stage stage[2];
 } slices;
 
@@ -157,45 +179,57 @@ static bool send_pieces(slices *s)
     return true;
 }
 
-/* ---- one chunk after another --------------------------------------------------------------- */
-typedef bool step_fn(slices *s, stage *t);
-
-/* While a chunk is worked on, the messages of the next one come in. */
-static bool in_turn(slices *s, step_fn *next, step_fn *begin, step_fn *end)
+/* ---- stamps -------------------------------------------------------------------------------- */
+static bool expect(stage *t, int from, void *to)
 {
-    stage *now = &s->stage[0], *then = &s->stage[1];
-    now->k = (chunk){ 0 };
-    now->step = 1;
-    bool has = next(s, now);
-    if (has && !begin(s, now)) return false;
-    while (has) {
-        then->k = now->k;
-        then->step = now->step;
-        bool more = next(s, then);
-        if (more && !begin(s, then)) return false;
-        if (!end(s, now)) return false;
-        stage *worked = now;
-        now = then;
-        then = worked;
-        has = more;
+    t->message[t->messages++] = (message){ from, to };
+    return true;
+}
+
+/* The member that is t->step places below. */
+static int below(const slices *s, const stage *t)
+{
+    return (s->team.own + s->team.count - t->step) % s->team.count;
+}
+
+static bool send_stamps(slices *s)
+{
+    for (int i = 1; i < s->team.count; i++) {
+        int to = rank_of(s, (s->team.own + i) % s->team.count);
+        if (!ls_comm_send(s->ctx, to, LS_TAG_FIRST, s->stamp, sizeof *s->stamp)) return false;
     }
     return true;
 }
 
+static bool next_stamp(const slices *s, stage *t)
+{
+    return ++t->step < s->team.count;
+}
+
+static bool expect_stamp(slices *s, stage *t)
+{
+    return expect(t, below(s, t), &t->stamp);
+}
+
+static bool compare(slices *s, stage *t)
+{
+    const int64_t bytes = sizeof t->stamp;
+    return ls_comm_is_same(s->ctx, rank_of(s, below(s, t)), s->stamp, &t->stamp, bytes, bytes);
+}
+
 /* ---- sums ---------------------------------------------------------------------------------- */
-static bool next_own(slices *s, stage *t)
+static bool next_own(const slices *s, stage *t)
 {
     return next_chunk(s, s->team.own, &t->k);
 }
 
 /* The pieces of all ranks. One of another rank goes where the sum belongs if it is the tree's first
  * and the place is free. */
-static bool collect(slices *s, stage *t)
+static bool expect_pieces(slices *s, stage *t)
 {
     const int64_t *first = t->k.group->plan->first;
     int count = s->team.count, own = s->team.own;
     t->root = is_direct(&t->k) ? direct(&t->k, -1) : NULL;
-    t->coming = 0;
     bool is_free = t->root != NULL;
     for (int64_t i = first[own]; i < first[own + 1]; i++) {
         if (!(t->piece[i] = own_piece(s, &t->k, i - first[own]))) return false;
@@ -204,11 +238,8 @@ static bool collect(slices *s, stage *t)
     for (int step = 1; step < count; step++) {
         int from = (own + count - step) % count;
         for (int64_t i = first[from]; i < first[from + 1]; i++) {
-            char *room = i == 0 && is_free ? t->root : t->came + t->coming * s->chunk_bytes;
-            if (!ls_comm_receive(s->ctx, rank_of(s, from), LS_TAG_PIECE, room, bytes_of(&t->k)))
-                return false;
-            t->piece[i] = room;
-            t->coming++;
+            t->piece[i] = i == 0 && is_free ? t->root : t->came + t->messages * s->chunk_bytes;
+            expect(t, from, t->piece[i]);
         }
     }
     return true;
@@ -220,7 +251,6 @@ static bool add(slices *s, stage *t)
     const ls_group *g = t->k.group;
     int64_t bytes = bytes_of(&t->k);
     char *root = t->root, *sum = root;
-    if (!ls_comm_received(s->ctx, t->coming)) return false;
     if (g->plan->pieces)
         sum = ls_comm_add_tree(g, g->kernel ? bytes / (int64_t)g->kernel->bytes : 0, t->piece,
                                root);
@@ -237,50 +267,113 @@ static bool add(slices *s, stage *t)
 }
 
 /* ---- roots --------------------------------------------------------------------------------- */
-static int owner_of(const slices *s, const stage *t)
+static bool next_root(const slices *s, stage *t)
 {
-    return (s->team.own + s->team.count - t->step) % s->team.count;
-}
-
-static bool next_root(slices *s, stage *t)
-{
+    if (!t->step) t->step = 1;
     for (; t->step < s->team.count; t->step++) {
-        if (next_chunk(s, owner_of(s, t), &t->k)) return true;
+        if (next_chunk(s, below(s, t), &t->k)) return true;
         t->k = (chunk){ 0 };
     }
     return false;
 }
 
-static bool receive_root(slices *s, stage *t)
+static bool expect_root(slices *s, stage *t)
 {
     t->root = is_direct(&t->k) ? direct(&t->k, -1) : NULL;
-    return ls_comm_receive(s->ctx, rank_of(s, owner_of(s, t)), LS_TAG_ROOT,
-                           t->root ? t->root : t->came, bytes_of(&t->k));
+    return expect(t, below(s, t), t->root ? t->root : t->came);
 }
 
 static bool keep_root(slices *s, stage *t)
 {
-    if (!ls_comm_received(s->ctx, 1)) return false;
+    (void)s;
     if (!t->root) copy(&t->k, -1, t->came, false);
     return true;
 }
 
-/* ---- the exchange -------------------------------------------------------------------------- */
-static bool meet(slices *s, const ls_stamp *stamp, bool send)
+/* ---- one part after another ---------------------------------------------------------------- */
+typedef struct way {
+    int tag;
+    bool (*next)(const slices *s,
+                 stage *t); /* after the part that t holds; false: that was the last */
+    bool (*expect)(slices *s,
+                   stage *t); /* its messages, in the order in which each member sends them */
+    bool (*end)(slices *s, stage *t); /* they are here */
+} way;
+static const way ways[] = { [STAMPS] = { LS_TAG_FIRST, next_stamp, expect_stamp, compare },
+                            [PIECES] = { LS_TAG_PIECE, next_own, expect_pieces, add },
+                            [ROOTS] = { LS_TAG_ROOT, next_root, expect_root, keep_root } };
+
+static bool prepare(slices *s, stage *t, chunk k, int step)
 {
-    ls_stamp theirs;
-    for (int i = 1; i < s->team.count; i++) {
-        int to = (s->team.own + i) % s->team.count,
-            from = (s->team.own + s->team.count - i) % s->team.count;
-        if (send ? !ls_comm_send(s->ctx, rank_of(s, to), LS_TAG_FIRST, stamp, sizeof *stamp)
-                 : !ls_comm_receive_first(s->ctx, rank_of(s, from), stamp, &theirs, sizeof theirs))
+    const way *w = &ways[s->way];
+    t->k = k;
+    t->step = step;
+    t->messages = t->begun = t->end = 0;
+    t->is_there = w->next(s, t);
+    return !t->is_there || w->expect(s, t);
+}
+
+/* Begins to receive what is there. */
+static bool look(slices *s, stage *t)
+{
+    const int64_t bytes = s->way == STAMPS ? (int64_t)sizeof t->stamp : bytes_of(&t->k);
+    for (bool is_there; t->begun < t->messages; t->begun++) {
+        const message *m = &t->message[t->begun];
+        if (!ls_comm_look(s->ctx, rank_of(s, m->from), ways[s->way].tag, s->stamp, m->to, bytes,
+                          &is_there))
             return false;
+        if (!is_there) return true;
+        t->end = s->comm->receiving.count;
     }
     return true;
 }
 
-/* Chunks so large that the pieces of two fit the cache. */
-static bool begin(slices *s)
+/* As far as it goes. *is_over: to the end of the way. */
+static bool follow(slices *s, bool *is_over)
+{
+    *is_over = false;
+    if (!s->is_on_way && !prepare(s, &s->stage[s->now], (chunk){ 0 }, 0)) return false;
+    s->is_on_way = true;
+    for (stage *now; (now = &s->stage[s->now])->is_there; s->now = !s->now) {
+        stage *then = &s->stage[!s->now];
+        bool is_here = false;
+        if (!look(s, now)) return false;
+        if (now->begun < now->messages) return true;
+        if (!then->is_there && !prepare(s, then, now->k, now->step)) return false;
+        if (then->is_there && !look(s, then)) return false;
+        if (!ls_comm_is_complete(s->ctx, &s->comm->receiving, now->end, &is_here)) return false;
+        if (!is_here) return true;
+        if (!ways[s->way].end(s, now)) return false;
+        now->is_there = false;
+    }
+    s->is_on_way = false;
+    *is_over = true;
+    return true;
+}
+
+bool ls_slices_is_over(const ls_slices *s)
+{
+    return s->way == OVER;
+}
+
+bool ls_slices_go_on(ls_slices *s, const ls_slices *before)
+{
+    while (s->way < OVER && (!before || before->way == OVER || s->way < before->way)) {
+        bool is_over = true;
+        if (s->way >= ROOTS &&
+            !ls_comm_is_complete(s->ctx, &s->comm->now->sending, s->sent[s->way], &is_over))
+            return false;
+        if (is_over && s->way < SENDING && !follow(s, &is_over)) return false;
+        if (!is_over) return true;
+        if (s->way == PIECES) s->sent[SENDING] = s->comm->now->sending.count;
+        s->way++;
+    }
+    return true;
+}
+
+/* ---- the exchange -------------------------------------------------------------------------- */
+/* Chunks no larger than lets the pieces of two fit the cache. */
+static bool reserve(slices *s)
 {
     int64_t pieces = 1, longest = 64;
     for (int64_t i = 0; i < s->layout->groups; i++)
@@ -292,20 +385,40 @@ static bool begin(slices *s)
     if (s->chunk_bytes < LEAST_BYTES) s->chunk_bytes = LEAST_BYTES;
     if (s->chunk_bytes > longest) s->chunk_bytes = (longest + 63) / 64 * 64;
     for (int i = 0; i < 2; i++) {
-        s->stage[i].came = ls_comm_take(s->ctx, pieces * s->chunk_bytes);
-        s->stage[i].piece = ls_comm_take(s->ctx, pieces * (int64_t)sizeof(void *));
+        stage *t = &s->stage[i];
+        *t = (stage){ .came = ls_comm_take(s->ctx, pieces * s->chunk_bytes),
+                      .piece = ls_comm_take(s->ctx, pieces * (int64_t)sizeof *t->piece),
+                      .message = ls_comm_take(s->ctx, pieces * (int64_t)sizeof *t->message) };
+        if (!t->came || !t->piece || !t->message) return false;
     }
-    return s->stage[0].came && s->stage[0].piece && s->stage[1].came && s->stage[1].piece;
+    return true;
+}
+
+ls_slices *ls_slices_begin(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
+                           const int64_t *bound, ls_team team)
+{
+    slices *s = ls_comm_take(ctx, sizeof *s);
+    if (!s) return NULL;
+    *s = (slices){
+        .ctx = ctx, .comm = ctx->comm, .team = team, .stamp = stamp, .layout = l, .bound = bound
+    };
+    if (!reserve(s) || !send_stamps(s) || !send_pieces(s)) return NULL;
+    s->sent[ROOTS] = ctx->comm->now->sending.count;
+    return s;
+}
+
+static int test_over(void *of, ls_progress *progress)
+{
+    slices *s = of;
+    const int64_t before = ls_comm_moved(s->comm);
+    if (!ls_slices_go_on(s, NULL) || s->way == OVER) *progress = LS_DONE;
+    else if (ls_comm_moved(s->comm) != before) *progress = LS_SOME;
+    return MPI_SUCCESS;
 }
 
 bool ls_slices_exchange(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
                         const int64_t *bound, ls_team team)
 {
-    slices s = { .ctx = ctx, .comm = ctx->comm, .team = team, .layout = l, .bound = bound };
-    if (!begin(&s) || !meet(&s, stamp, true) || !send_pieces(&s) || !meet(&s, stamp, false))
-        return false;
-    int64_t pieces_sent = ctx->comm->sending.count;
-    return in_turn(&s, next_own, collect, add) && ls_comm_sent(ctx, pieces_sent) &&
-           in_turn(&s, next_root, receive_root, keep_root) &&
-           ls_comm_sent(ctx, ctx->comm->sending.count);
+    slices *s = ls_slices_begin(ctx, stamp, l, bound, team);
+    return s && ls_comm_wait(ctx, test_over, s, true) && s->way == OVER;
 }

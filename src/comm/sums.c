@@ -10,6 +10,8 @@
  *   small   every rank's pieces to every rank (blocks.c), and each adds all: fewest messages
  *   large   each rank adds a slice of the space and sends it to all (slices.c): least volume; in
  *           the memory that a node's ranks see where there is some (board.c)
+ *   early   the same, begun while ranks still compute (early.c); those that are left when the call comes follow
+ *           in the same way
  *
  * ls_comm_reduce() is all that knows of the way; another one is chosen there. Called by grad and
  * train through ls_links, and by gather.c.
@@ -80,6 +82,13 @@ static bool reduce_small(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l,
 }
 
 /* ---- which way ----------------------------------------------------------------------------- */
+void ls_comm_share(const ls_layout *l, int count, int64_t *bound)
+{
+    const int64_t lines = l->bytes / GROUP_ALIGN;
+    for (int r = 0; r <= count; r++)
+        bound[r] = (lines / count * r + lines % count * r / count) * GROUP_ALIGN;
+}
+
 bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const ls_taker *taker)
 {
     const ls_comm *c = ctx->comm;
@@ -96,10 +105,8 @@ bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, cons
     if (largest <= LS_SMALL_BYTES && !taker) return reduce_small(ctx, stamp, l, number);
     const bool adds = !l->groups || l->group[0].kernel;
     const bool by_board = ls_board_is_all(c) || (c->desk && adds);
-    const int64_t lines = l->bytes / GROUP_ALIGN;
     if (by_board) count = c->node.count;
-    for (int r = 0; r <= count; r++)
-        number[r] = (lines / count * r + lines % count * r / count) * GROUP_ALIGN;
+    ls_comm_share(l, count, number);
     return by_board ? ls_board_slices(ctx, stamp, l, number, taker)
                     : ls_slices_exchange(ctx, stamp, l, number, (ls_team){ c->rank, count, 0, 1 });
 }
@@ -138,7 +145,7 @@ static bool add_group(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_
 }
 
 /* Sums over no rows are zero and need nobody. */
-static bool lay_out(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_t count)
+bool ls_comm_lay_out(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_t count)
 {
     bool *taken = ls_comm_take(ctx, count * (int64_t)sizeof *taken);
     ls_span *span = ls_comm_take(ctx, count * (int64_t)sizeof *span);
@@ -230,6 +237,7 @@ static ls_status sum_all(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, co
 {
     ls_layout l;
     if (ctx->failure.status) return ls_comm_agree(ctx);
+    if (ctx->comm->early.sums) return ls_early_sums_end(ctx, sums, count);
     if (count == 0) return LS_OK;
     if (ctx->comm->desk) {
         const bool may_be_small = !taker && ls_board_is_all(ctx->comm);
@@ -241,7 +249,7 @@ static ls_status sum_all(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, co
             return sum_ready(ctx, sums, ls_ready_make(ctx, sums, count));
         if (ls_board_reserve(ctx, n.bytes, n.pieces, count)) return ls_comm_agree(ctx);
     }
-    if (!lay_out(ctx, &l, sums, count)) return ls_comm_end(ctx, false);
+    if (!ls_comm_lay_out(ctx, &l, sums, count)) return ls_comm_end(ctx, false);
     if (ctx->comm->count == 1) return ls_comm_end(ctx, sums_alone(ctx, &l, taker));
     ls_stamp stamp = ls_comm_stamp(ctx, LS_SUMS, count, sums[0]->rows, l.bytes);
     stamp.digest = ls_comm_sizes(ctx, sums, count);

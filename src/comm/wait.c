@@ -47,7 +47,15 @@ static bool lower_rank_waits(const ls_comm *c)
 {
     const int end = c->desk ? c->node.first : c->rank;
     for (int r = 0; r < end; r++)
-        if (c->peer[r].last.exchange >= c->exchange) return true;
+        if (c->meeting ? c->peer[r].last.exchange >= c->exchange : ls_comm_waits(c, r)) return true;
+    return false;
+}
+
+/* Then they are to know that this rank is not the one. */
+static bool others_wait(const ls_comm *c)
+{
+    for (int r = 0; r < c->count; r++)
+        if (c->peer[r].waits >= c->exchange) return true;
     return false;
 }
 
@@ -59,7 +67,7 @@ static void be_patient(ls_ctx *ctx, double begin_s, bool *is_here)
     double here_s = deadline_s / 4 < HERE_AFTER_S ? deadline_s / 4 : HERE_AFTER_S;
     double waited_s = ls_clock_s() - begin_s;
     if (ls_board_ending(c)) ls_comm_leave(ls_board_ending(c));
-    if (waited_s > here_s && !*is_here && !c->meeting) {
+    if ((waited_s > here_s || others_wait(c)) && !*is_here && !c->meeting) {
         ls_comm_here(ctx);
         *is_here = true;
     }
@@ -85,7 +93,11 @@ bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave)
             if (begin_s > 0) ctx->comm->waited_s += ls_clock_s() - begin_s;
             return true;
         }
-        if (progress == LS_SOME) polls = 1;
+        if (progress == LS_SOME) {
+            if (begin_s > 0) ctx->comm->waited_s += ls_clock_s() - begin_s;
+            begin_s = 0;
+            polls = 1;
+        }
         ls_comm_hear(ctx);
         if (may_leave && ls_comm_must_leave(ctx)) return false;
         if (polls == CLOCK_AFTER) begin_s = ls_clock_s();
@@ -97,7 +109,7 @@ bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave)
 /* ---- requests ------------------------------------------------------------------------------ */
 typedef struct completion {
     ls_requests *of;
-    int64_t count;
+    int64_t end;
 } completion;
 
 /* In order, so that a poll costs few tests however many there are. */
@@ -105,19 +117,27 @@ static int test_requests(void *of, ls_progress *progress)
 {
     completion *c = of;
     ls_requests *r = c->of;
-    for (; r->done < c->count; r->done++) {
-        int flag = 0, code = MPI_Test(&r->at[r->done], &flag, MPI_STATUS_IGNORE);
+    for (; r->done < c->end; r->done++) {
+        int flag = 0, code = MPI_Test(&r->at[r->done - r->first], &flag, MPI_STATUS_IGNORE);
         if (code != MPI_SUCCESS || !flag) return code;
         *progress = LS_SOME;
     }
+    if (r->done == r->count) r->first = r->count;
     *progress = LS_DONE;
     return MPI_SUCCESS;
 }
 
-bool ls_comm_complete(ls_ctx *ctx, ls_requests *r, int64_t count, bool may_leave)
+bool ls_comm_complete(ls_ctx *ctx, ls_requests *r, int64_t end, bool may_leave)
 {
-    completion c = { r, count };
-    if (!ls_comm_wait(ctx, test_requests, &c, may_leave)) return false;
-    if (r->done == r->count) r->done = r->count = 0;
-    return true;
+    completion c = { r, end };
+    return ls_comm_wait(ctx, test_requests, &c, may_leave);
+}
+
+bool ls_comm_is_complete(ls_ctx *ctx, ls_requests *r, int64_t end, bool *is)
+{
+    completion c = { r, end };
+    ls_progress progress = LS_NOTHING;
+    const int code = test_requests(&c, &progress);
+    *is = progress == LS_DONE;
+    return ls_comm_ok(ctx, code, "waiting for another rank");
 }

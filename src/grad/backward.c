@@ -84,7 +84,9 @@ static ls_status close_trees(ls_ctx *ctx, const ls_closing *c)
 
 static void carry_out(ls_ctx *ctx, const ls_plan *p)
 {
+    bool is_under_way = false;
     for (const ls_deed *d = p->first; d && !ctx->failure.status; d = d->next) {
+        if (is_under_way) is_under_way = ctx->links->progress(ctx);
         if (d->use && d->use->sum.m) {
             pack_factors(ctx, d);
             continue;
@@ -109,6 +111,9 @@ static void carry_out(ls_ctx *ctx, const ls_plan *p)
             break;
         case LS_DEED_KEEP:
             keep(d);
+            break;
+        case LS_DEED_BEGIN:
+            is_under_way = ctx->links->begin(ctx, d->closing.sum, d->closing.count);
             break;
         case LS_DEED_CLOSE:
             close_trees(ctx, &d->closing);
@@ -260,6 +265,7 @@ ls_status ls_backward_from(ls_ctx *ctx, ls_tensor *out, const void *g, bool reta
         for (int64_t i = 0; i < p->reached_count; i++) p->reached[i]->used = !retains_graph;
         carry_out(ctx, p);
     }
+    if (ctx->failure.status) ls_agree(ctx); /* before memory goes in which sums may be under way */
     if (ctx->update) ctx->update->begin_s = ls_clock_s();
     if (updates && !ctx->failure.status) update_params(ctx, p);
     else if (!ctx->failure.status && !close_trees(ctx, &p->last)) settle_params(ctx, p);

@@ -3,7 +3,7 @@
  *   tape.c       ls_apply(): one operation, forward; what share its door; LS_NO_GRAD
  *   record.c     records: the steps that there were, as a tree; a step that repeats one finds them
  *   plan.c       what a backward does, in which memory: worked out once a record
- *   backward.c   carries it out: gradients; sums over rows through links->sums
+ *   backward.c   carries it out: gradients; sums over rows through links->sums, some begun before the end
  *   tree.c       sums over leaves as they come
  *   leaf.c       gradients kept on request; hooks
  *   check.c      finite differences

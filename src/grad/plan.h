@@ -40,6 +40,7 @@ typedef enum ls_deed_kind {
     LS_DEED_LEAVES, /* for each of these leaves, added in a tree */
     LS_DEED_ADD,    /* dx[0] += g */
     LS_DEED_KEEP,   /* r's result gets its gradient g */
+    LS_DEED_BEGIN,  /* closing: these trees may be closed from now on, while others are made */
     LS_DEED_CLOSE
 } ls_deed_kind;
 

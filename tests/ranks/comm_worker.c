@@ -444,6 +444,8 @@ static void job_fail(ls_ctx *ctx)
         }
 }
 
+#include "comm_early.h"
+
 /* Failures on any ranks before any calls: all end with the first call, and its lowest rank's text.
  */
 static void job_stress(ls_ctx *ctx, int cycles)
@@ -550,10 +552,12 @@ static void take_for_ever(void *of, int64_t sum, ls_range e, const void *value)
 }
 
 /* A rank that never comes: 0 to an exchange, 1 to the fence of a failure, 2 while others are late
- * too, 3 after a failure of its own; 4: to the end of an exchange in which it is. */
+ * too, 3 after a failure of its own; 4: to the end of an exchange in which it is; 5: of one that it has
+ * begun early. */
 static void job_late(ls_ctx *ctx, int where)
 {
     exchange(ctx, 1);
+    if (where == 5) stand_still(ctx);
     if (where == 4) {
         ls_row_sum *s = sum_new(ctx, 1000, 90000, LS_FLOAT32, true, 3);
         ls_enter(ctx, "ls_step");
@@ -631,6 +635,7 @@ int main(int argc, char **argv)
     if (!strcmp(job, "plans")) job_plans(ctx);
     if (!strcmp(job, "memory")) job_memory(ctx);
     if (!strcmp(job, "copies")) job_copies(ctx);
+    early_jobs(ctx, job);
     if (!strcmp(job, "fail")) job_fail(ctx);
     if (!strcmp(job, "stress")) job_stress(ctx, number);
     if (!strcmp(job, "chaos")) job_chaos(ctx, number);

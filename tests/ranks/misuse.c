@@ -255,6 +255,61 @@ static void clear_and_go_on(ls_ctx *ctx, int failing)
     ls_printf(ctx, "mean %g\n", ls_item(ls_mean(x)));
 }
 
+/* ---- in the middle of backward, where sums may be under way ----------------------------------- */
+typedef struct amid {
+    int calls, at; /* backwards so far; the one in which this rank does it, or -1 */
+    bool sleeps;   /* else it fails */
+} amid;
+
+static void same_forward(const ls_node *n)
+{
+    memcpy(n->out.data, n->in[0].data, (size_t)n->out.count * sizeof(float));
+}
+
+static void same_backward(const ls_node *n, const void *g, void *const dx[])
+{
+    amid *a = *(amid *const *)n->args;
+    for (int64_t i = 0; i < n->in[0].count; i++) ((float *)dx[0])[i] += ((const float *)g)[i];
+    if (a->calls++ != a->at) return;
+    if (a->sleeps) sleep(60);
+    else ls_fail(n->ctx, LS_ERR_DATA, "amid backward");
+}
+
+static const ls_op op_same = { .name = "same",
+                               .n_in = 1,
+                               .rows = LS_ROWS_ALONE,
+                               .shape = ls_shape_same,
+                               .forward = same_forward,
+                               .backward = same_backward };
+
+/* By hand and as a run's steps; after a failure on one rank all go on. */
+static void amid_backward(ls_ctx *ctx, int failing, bool sleeps)
+{
+    amid a = { 0, -1, sleeps }, *args = &a;
+    ls_loader *data = waves(ctx);
+    ls_module *first = ls_sequential(ctx, LS_LINEAR(32, 600), LS_TANH, LS_LINEAR(600, 600)),
+              *second = ls_sequential(ctx, LS_TANH, LS_LINEAR(600, 600), LS_TANH,
+                                      LS_LINEAR(600, 1));
+    ls_list of[] = { ls_parameters(first), ls_parameters(second) };
+    ls_tensor *all[8];
+    for (int i = 0; i < 8; i++) all[i] = of[i / 4].at[i % 4];
+    ls_list params = { 8, all };
+    ls_optim *o = ls_sgd_new(ctx, params, &(ls_sgd_opts){ .lr = 0.01, .momentum = 0.9 });
+    for (int i = 0; i < 9; i++) {
+        ls_tensor *x, *y;
+        if (my_rank() == failing && i % 4 == 2) a.at = a.calls;
+        if (!ls_next(data, &x, &y) && !ls_error(ctx) && !ls_next(data, &x, &y)) return;
+        ls_tensor *middle = ls_forward(first, x);
+        middle = middle ? ls_apply(&op_same, LS_LIST(middle), &args, sizeof args) : NULL;
+        ls_optim_zero_grad(o);
+        ls_status status = ls_backward(ctx, ls_mse_loss(ls_forward(second, middle), y));
+        ls_optim_step(ctx, o);
+        ls_printf(ctx, "%d\n", (int)status);
+        if (status && ls_clear(ctx)) return;
+        print_sums(ctx, params);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *job = argc > 1 ? argv[1] : "";
@@ -272,6 +327,8 @@ int main(int argc, char **argv)
     else if (!strcmp(job, "stale_result")) stale_result(ctx);
     else if (!strcmp(job, "late_rank")) late_rank(ctx, failing);
     else if (!strcmp(job, "clear_and_go_on")) clear_and_go_on(ctx, failing);
+    else if (!strcmp(job, "fails_amid_backward")) amid_backward(ctx, failing, false);
+    else if (!strcmp(job, "sleeps_amid_backward")) amid_backward(ctx, failing, true);
     else ls_fail(ctx, LS_ERR_ARG, "no such job: \"%s\"", job);
     return ls_finish(ctx);
 }

@@ -358,6 +358,26 @@ Test(ranks, misuse_is_named, .timeout = 600)
     misuse(3, "late_rank", "1", 71, "for rank 1, last seen in ls_any()");
 }
 
+/* One rank fails in the middle of backward, where sums may be under way between machines; all go on. */
+Test(ranks, a_failure_amid_backward_is_of_all, .timeout = 300)
+{
+    spawned *first = mpi_run(1, tool("LS_TEST_MISUSE"), "fails_amid_backward", NULL);
+    cr_assert(eq(int, first->code, 0), "%s", first->err);
+    cr_assert(eq(int, count_of("amid backward", first->err), 2), "%s", first->err);
+    for (int np = 2; np <= 5; np += is_short() ? 3 : 1)
+        for (int by_messages = 0; by_messages < 2; by_messages++) {
+            setenv("LS_NODE_MEMORY", by_messages ? "0" : "1", 1);
+            spawned *s = mpi_run(np, tool("LS_TEST_MISUSE"), "fails_amid_backward", NULL);
+            cr_assert(s->code == 0 && !strcmp(s->out, first->out), "%d ranks: %s", np, s->err);
+            cr_assert(eq(int, count_of("rank 0 of ", s->err), 2), "%d ranks: %s", np, s->err);
+            spawned_free(s);
+        }
+    spawned_free(first);
+    misuse(3, "sleeps_amid_backward", "0", 71, "for rank 0, last seen in ls_backward()");
+    misuse(3, "sleeps_amid_backward", "1", 71, "for rank 1, last seen in ls_backward()");
+    unsetenv("LS_NODE_MEMORY");
+}
+
 Test(ranks, results_of_odd_programs_agree, .timeout = 300)
 {
     static const char *const jobs[] = { "shared_weight",         "two_models",

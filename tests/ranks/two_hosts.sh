@@ -45,7 +45,7 @@ cd "$work" || exit 1
 cat > job.yaml << END
 seed: 1
 data: {train: images.h5, x_scale: 255, batch_size: 1000}
-model: [linear: 128, relu, linear: 10]
+model: [linear: 512, relu, linear: 520, relu, linear: 10]
 loss: cross_entropy
 optimizer: {sgd: {lr: 0.1, momentum: 0.9}}
 train: {epochs: 2}

@@ -35,12 +35,10 @@ enum { COUNTS = sizeof rank_counts / sizeof *rank_counts };
 
 ParameterizedTestParameters(comm, job)
 {
-    static const ranks_job job[] = { { .job = "sums" },
-                                     { .job = "large" },
-                                     { .job = "memory" },
-                                     { .job = "copies" },
-                                     { .lines = 7, .job = "fail" } };
-    static ranks_job all[2 * (sizeof job / sizeof *job * COUNTS + 8)];
+    static const ranks_job job[] = { { .job = "sums" },   { .job = "large" },
+                                     { .job = "memory" }, { .job = "copies" },
+                                     { .job = "begin" },  { .lines = 7, .job = "fail" } };
+    static ranks_job all[2 * (sizeof job / sizeof *job * COUNTS + 16)];
     size_t count = 0;
     for (size_t j = 0; j < sizeof job / sizeof *job; j++)
         for (size_t i = 0; i < COUNTS; i++) {
@@ -51,7 +49,8 @@ ParameterizedTestParameters(comm, job)
     static const ranks_job more[] = {
         { 1, 0, 0, "plans", 0 },     { 3, 0, 0, "plans", 0 },    { 2, 0, 46, "differ", 0 },
         { 3, 0, 46, "differ", 0 },   { 8, 0, 46, "differ", 0 },  { 2, 500, -1, "stress", 0 },
-        { 4, 200, -1, "stress", 0 }, { 3, 300, -1, "chaos", 0 },
+        { 4, 200, -1, "stress", 0 }, { 3, 300, -1, "chaos", 0 }, { 1, 0, 8, "amid", 0 },
+        { 2, 0, 32, "amid", 0 },     { 3, 0, 48, "amid", 0 },    { 5, 0, 80, "amid", 0 },
     };
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) all[count++] = more[i];
     for (size_t i = 0, both = count; i < both; i++) {
@@ -154,6 +153,12 @@ Test(comm, a_late_rank_is_named_and_ends_the_job)
 Test(comm, a_rank_that_stands_still_in_an_exchange_is_named)
 {
     for (int np = 2; np <= 5; np++) check_late("4", np, "ls_step() (call 3)", NULL);
+}
+
+Test(comm, a_rank_that_stands_still_amid_sums_begun_early_is_named)
+{
+    setenv("LS_NODE_MEMORY", "0", 1);
+    for (int np = 2; np <= 5; np++) check_late("5", np, "ls_step() (call 3)", NULL);
 }
 
 Test(comm, a_rank_that_is_there_by_the_deadline_is_not_called_late)

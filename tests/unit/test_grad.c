@@ -2,6 +2,7 @@
  * And that a step which repeats an earlier one, wholly or in part, gives what it gives alone.
  */
 #include "fails.h"
+#include "comm/comm.h"
 #include "grad/grad.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -88,6 +89,68 @@ Test(grad, steps_allocate_nothing)
     }
     cr_assert(eq(sz, ls_memory_calls(), calls));
     ls_finish(ctx);
+}
+
+/* ---- sums that may be sent while backward goes on --------------------------------------------- */
+/* Links that only count, and make all sums at the end. */
+typedef struct sending {
+    int64_t begun[8], lots, sums, looks;
+    ls_row_sum *first[8];
+    bool in_order;
+} sending;
+static sending sent;
+
+static bool begin_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
+{
+    (void)ctx;
+    for (int64_t i = 0; i < count; i++) sent.first[sent.sums++] = sums[i];
+    sent.begun[sent.lots++] = count;
+    return true;
+}
+
+static bool look(ls_ctx *ctx)
+{
+    (void)ctx;
+    return ++sent.looks < 5;
+}
+
+static ls_status end_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
+{
+    if (sent.lots) sent.in_order = count > sent.sums;
+    for (int64_t i = 0; i < sent.sums; i++) sent.in_order &= sums[i] == sent.first[i];
+    return ls_comm_links.sums(ctx, sums, count);
+}
+
+/* Backward of a chain of linear layers, with those links. */
+static sending send_chain(const int64_t *width, int layers)
+{
+    ls_links links = ls_comm_links;
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *h = ls_split_rows(ls_randn(ctx, LS_SHAPE(40, width[0])));
+    links.begin = begin_sums;
+    links.progress = look;
+    links.sums = end_sums;
+    ctx->links = &links;
+    for (int i = 0; i < layers; i++)
+        h = ls_tanh(ls_forward(ls_linear_new(ctx, width[i], width[i + 1]), h));
+    sent = (sending){ 0 };
+    ls_backward(ctx, ls_mean(h));
+    cr_assert(eq(int, ls_finish(ctx), 0));
+    return sent;
+}
+
+/* The last layers' gradients first, as soon as there are enough; some are always left for the end. */
+Test(grad, large_gradients_begin_to_be_added_before_backward_ends)
+{
+    sending s = send_chain((const int64_t[]){ 600, 600, 600, 5 }, 3);
+    cr_assert(s.lots == 1 && s.begun[0] == 4 && s.in_order);
+    cr_assert(ge(i64, s.looks, 3)); /* gradient of the layer's input, of tanh, of the first layer */
+    s = send_chain((const int64_t[]){ 5, 600, 600, 600 }, 3);
+    cr_assert(s.lots == 2 && s.begun[0] == 2 && s.begun[1] == 2 && s.in_order);
+    s = send_chain((const int64_t[]){ 600, 600 }, 1);
+    cr_assert(s.lots == 0);
+    s = send_chain((const int64_t[]){ 200, 200, 200, 200 }, 3);
+    cr_assert(s.lots == 0);
 }
 
 Test(grad, second_backward)
