@@ -20,9 +20,8 @@
 #include <string.h>
 
 enum {
-    MOST_BYTES =
-        60
-        << 10, /* of a chunk: Open MPI's TCP sends up to 64 KiB, with its own head, without asking first */
+    /* Of a chunk: Open MPI's TCP sends up to 64 KiB, with its own head, without asking first. */
+    MOST_BYTES = 60 << 10,
     LEAST_BYTES = 32 << 10,
     CACHE_BYTES = 1 << 20,
     LARGE_BYTES = 32 << 10 /* an array that is not packed */
@@ -293,11 +292,12 @@ static bool keep_root(slices *s, stage *t)
 /* ---- one part after another ---------------------------------------------------------------- */
 typedef struct way {
     int tag;
-    bool (*next)(const slices *s,
-                 stage *t); /* after the part that t holds; false: that was the last */
-    bool (*expect)(slices *s,
-                   stage *t); /* its messages, in the order in which each member sends them */
-    bool (*end)(slices *s, stage *t); /* they are here */
+    /* To the part after the one that t holds; false: that was the last. */
+    bool (*next)(const slices *s, stage *t);
+    /* Its messages, in the order in which each member sends them. */
+    bool (*expect)(slices *s, stage *t);
+    /* They are here. */
+    bool (*end)(slices *s, stage *t);
 } way;
 static const way ways[] = { [STAMPS] = { LS_TAG_FIRST, next_stamp, expect_stamp, compare },
                             [PIECES] = { LS_TAG_PIECE, next_own, expect_pieces, add },

@@ -56,6 +56,20 @@ static void pack_rows(operand right, int64_t columns, int64_t count, int width, 
         }
 }
 
+/* LANES columns of a panel for some k, each step so many at once; as far as whole steps go. */
+INLINE int64_t pack_steps(int step, int64_t from, int64_t count, operand right, int width, real *panel)
+{
+    for (; from + step <= count; from += step) {
+        vec out[LANES];
+        for (int j = 0; j < LANES && step == LANES; j++)
+            __builtin_prefetch(right.at + j * right.item + from + SQUARES_AHEAD, 0, SECOND);
+        transpose_some(step, right.at + from, right.item, out);
+        UNROLL
+        for (int t = 0; t < step; t++) store(panel + (from + t) * width, out[t]);
+    }
+    return from;
+}
+
 /* The same for any right: transposed, through contiguous copies of columns that are not or are too few. */
 static void pack_block(operand right, int64_t columns, int64_t count, int width, real *panel)
 {
@@ -68,21 +82,8 @@ static void pack_block(operand right, int64_t columns, int64_t count, int width,
                 for (int64_t k = 0; k < count; k++) few[j * BLOCK + k] = j < here ? r.at[j * r.item + k * r.k] : 0;
             r = (operand){ few, BLOCK, 1 };
         }
-        int64_t k = 0;
-        for (; k + LANES <= count && collide(r.item); k += LANES) {
-            vec out[LANES];
-            for (int j = 0; j < LANES; j++) __builtin_prefetch(r.at + j * r.item + k + SQUARES_AHEAD, 0, SECOND);
-            transpose_square(r.at + k, r.item, out);
-            UNROLL
-            for (int t = 0; t < LANES; t++) store(panel + (k + t) * width + v, out[t]);
-        }
-        for (; k + CROSS <= count; k += CROSS) {
-            vec out[CROSS];
-            transpose(r.at + k, r.item, out);
-            UNROLL
-            for (int t = 0; t < CROSS; t++) store(panel + (k + t) * width + v, out[t]);
-        }
-        for (; k < count; k++)
+        int64_t k = collide(r.item) ? pack_steps(LANES, 0, count, r, width, panel + v) : 0;
+        for (k = pack_steps(CROSS, k, count, r, width, panel + v); k < count; k++)
             for (int j = 0; j < LANES; j++) panel[k * width + v + j] = r.at[j * r.item + k];
     }
 }
@@ -142,6 +143,21 @@ static void inner_panels(const steps *s, int64_t rows, int64_t columns, int widt
     }
 }
 
+/* The chains of vecs of rows, each step so many k at once; left and right move on. As far as whole steps go. */
+INLINE int64_t column_steps(int step, int64_t from, int64_t count, int vecs, operand *left, operand *right, vec *acc)
+{
+    for (; from + step <= count; from += step, left->at += step, right->at += step * right->k) {
+        UNROLL
+        for (int v = 0; v < vecs; v++) {
+            vec x[LANES];
+            transpose_some(step, left->at + v * LANES * left->item, left->item, x);
+            UNROLL
+            for (int i = 0; i < step; i++) acc[v] = fused(splat(right->at[i * right->k]), x[i], acc[v]);
+        }
+    }
+    return from;
+}
+
 /* One column of c for whole vecs of rows, whose factors are transposed on the way into their chains. */
 INLINE void column_tile(int vecs, int64_t k, operand left, operand right, const target *t)
 {
@@ -151,26 +167,9 @@ INLINE void column_tile(int vecs, int64_t k, operand left, operand right, const 
         count = least(k - from, BLOCK);
         UNROLL
         for (int v = 0; v < vecs; v++) acc[v] = (vec){ 0 };
-        const int64_t crossed = count - count % CROSS, squared = collide(left.item) ? count - count % LANES : 0;
-        for (int64_t s = 0; s < squared; s += LANES, left.at += LANES, right.at += LANES * right.k) {
-            UNROLL
-            for (int v = 0; v < vecs; v++) {
-                vec x[LANES];
-                transpose_square(left.at + v * LANES * left.item, left.item, x);
-                UNROLL
-                for (int i = 0; i < LANES; i++) acc[v] = fused(splat(right.at[i * right.k]), x[i], acc[v]);
-            }
-        }
-        for (int64_t s = squared; s < crossed; s += CROSS, left.at += CROSS, right.at += CROSS * right.k) {
-            UNROLL
-            for (int v = 0; v < vecs; v++) {
-                vec x[CROSS];
-                transpose(left.at + v * LANES * left.item, left.item, x);
-                UNROLL
-                for (int i = 0; i < CROSS; i++) acc[v] = fused(splat(right.at[i * right.k]), x[i], acc[v]);
-            }
-        }
-        for (int64_t s = crossed; s < count; s++, left.at++, right.at += right.k)
+        int64_t s = collide(left.item) ? column_steps(LANES, 0, count, vecs, &left, &right, acc) : 0;
+        for (s = column_steps(CROSS, s, count, vecs, &left, &right, acc); s < count;
+             s++, left.at++, right.at += right.k)
             for (int v = 0; v < vecs; v++) {
                 vec x;
                 for (int l = 0; l < LANES; l++) x[l] = left.at[(v * LANES + l) * left.item];
@@ -253,7 +252,7 @@ static void inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void
     for (int64_t i = 0; i < rows; i += at_once)
         for (int64_t j = 0, across; j < columns; j += across) {
             const int     most = wide && columns - j >= WIDE ? WIDE : WIDTH;
-            across = k > STEPS ? least(columns - j, most) : fair(columns - j, most, PACKED / most / (k > 0 ? k : 1));
+            across = fair(columns - j, most, k > STEPS ? 1 : PACKED / most / (k > 0 ? k : 1));
             const int width = vecs_for(least(across, most)) * LANES;
             target    to = all;
             to.c += to.turned ? j * ldc + i : i * ldc + j;

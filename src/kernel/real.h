@@ -249,6 +249,13 @@ INLINE void transpose_square(const real *from, int64_t ld, vec out[LANES])
     for (int s = 0; s < CROSS; s++) cross_pieces(out + s, CROSS);
 }
 
+/* Either, for columns LANES or CROSS, a constant. */
+INLINE void transpose_some(int columns, const real *from, int64_t ld, vec out[LANES])
+{
+    if (columns == LANES) transpose_square(from, ld, out);
+    else transpose(from, ld, out);
+}
+
 /* Stores 16 bytes of *v, the q-th, or the first count reals of them. */
 typedef real piece __attribute__((vector_size(16), may_alias));
 typedef real piece_anywhere __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
