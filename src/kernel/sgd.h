@@ -16,18 +16,16 @@ INLINE real real_of(word w)
     return u.x;
 }
 
+#if LS_REAL_BITS == 32
+typedef int32_t magnitude; /* the bits of an absolute value: ordered as those are, NaN above all */
+#else
+typedef int64_t magnitude;
+#endif
 #define SIGN ((word)1 << (sizeof(word) * 8 - 1))
 #define UNITS ((word)1 << FRACTION_BITS)  /* of the last place: the least normal number */
 #define FAR (UNITS * (FRACTION_BITS + 4)) /* subnormal numbers do not change this one, nor larger ones */
 
-INLINE int is_subnormal(real x) { return (bits_of(x) & ~SIGN) - 1 < UNITS - 1; }
-
-/* m times k units of the last place, rounded to units; k < UNITS, 0 <= m <= 1. */
-INLINE word shrunk(word k, real m)
-{
-    const word one = bits_of((real)UNITS); /* whose last place is 1 */
-    return bits_of(fused1(real_of(one | k) - (real)UNITS, m, (real)UNITS)) - one;
-}
+INLINE magnitude magnitude_of(real x) { return (magnitude)(bits_of(x) & ~SIGN); }
 
 /* decays, moves, first, nesterov, rests are constants where it is called. moves: there is momentum.
  * rests: where d is 0, the buffer subnormal before and after, and p far from it, the buffer is made of
@@ -35,15 +33,17 @@ INLINE word shrunk(word k, real m)
 INLINE bool sgd_loop(int64_t n, real *p, const real *g, real *buf, sgd_setting s, bool decays, bool moves,
                      bool first, bool nesterov, bool rests)
 {
-    const word infinite = bits_of((real)__builtin_inf());
-    word       found = 0; /* with SIGN where an exponent is the highest: one more overflows into it */
+    const word one = bits_of((real)UNITS); /* whose last place is 1 */
+    magnitude  largest = 0;
     EACH
     for (int64_t i = 0; i < n; i++) {
         real d = decays ? fused1(p[i], s.decay, g[i]) : g[i];
         if (moves) {
-            const word size = bits_of(buf[i]) & ~SIGN, less = shrunk(size & (UNITS - 1), s.momentum);
-            const bool rest = rests & is_subnormal(buf[i]) & (less != 0) & (d == 0) &
-                              ((bits_of(p[i]) & ~SIGN) - FAR <= infinite - FAR);
+            const magnitude units = magnitude_of(buf[i]); /* so many, where it is subnormal */
+            const real      real_units = real_of(one | (word)units) - (real)UNITS;
+            const word      less = bits_of(fused1(real_units, s.momentum, (real)UNITS)) - one;
+            const bool rest = rests & (units < (magnitude)UNITS) & (less != 0) & (d == 0) &
+                              (magnitude_of(p[i]) >= (magnitude)FAR);
             /* A mask, as a choice could be made after the product. */
             const word kept = (word)rest - 1;
             const real b = first ? d : fused1(d, s.fresh, s.momentum * real_of(bits_of(buf[i]) & kept));
@@ -51,45 +51,49 @@ INLINE bool sgd_loop(int64_t n, real *p, const real *g, real *buf, sgd_setting s
             d = nesterov ? fused1(b, s.momentum, d) : b;
         }
         p[i] = fused1(d, s.minus_lr, p[i]);
-        found |= (bits_of(p[i]) & infinite) + UNITS;
+        largest = magnitude_of(p[i]) > largest ? magnitude_of(p[i]) : largest;
     }
-    return !(found & SIGN);
+    return largest < magnitude_of((real)__builtin_inf());
 }
 
-static bool any_subnormal(int64_t n, const real *x)
+INLINE bool any_subnormal(int64_t n, const real *x)
 {
-    word found = 0;
-    for (int64_t i = 0; i < n; i++) found |= is_subnormal(x[i]);
-    return found != 0;
+    word least_but_one = UNITS; /* 0 but one is the largest */
+    for (int64_t i = 0; i < n; i++) {
+        const word but_one = (word)magnitude_of(x[i]) - 1;
+        least_but_one = but_one < least_but_one ? but_one : least_but_one;
+    }
+    return least_but_one < UNITS - 1;
 }
 
-static bool sgd(int64_t n, void *p_, const void *g_, void *buf_, const ls_sgd_step *s)
+/* Where buffers may rest. With masks for lanes, all are taken as if some did: it takes as long as to look.
+ * Else it takes twice as long, and parts are looked at: what rests lies together, the inputs or outputs that
+ * are always 0. */
+INLINE bool sgd_resting(int64_t n, real *p, const real *g, real *buf, sgd_setting s, bool decays, bool nesterov)
 {
-    enum { SGD_PART = 128 }; /* what rests lies together: the inputs or outputs that are always 0 */
+    enum { SGD_PART = 128, LOOKS = VEC_BYTES < 64 };
+    bool finite = true;
+    for (int64_t now; n > 0; n -= now, p += now, g += now, buf += now) {
+        now = LOOKS && n > SGD_PART ? SGD_PART : n;
+        if (!LOOKS || any_subnormal(now, buf))
+            finite &= sgd_loop(now, p, g, buf, s, decays, true, false, nesterov, true);
+        else finite &= sgd_loop(now, p, g, buf, s, decays, true, false, nesterov, false);
+    }
+    return finite;
+}
+
+static bool sgd(int64_t n, void *p, const void *g, void *buf, const ls_sgd_step *s)
+{
     const sgd_setting set = { (real)-s->lr, (real)s->momentum, (real)(1.0 - s->dampening),
                               (real)s->weight_decay };
     const bool decays = s->weight_decay != 0, moves = s->momentum != 0;
     const bool may_rest = moves && !s->first && set.momentum > 0 && set.momentum <= 1 && set.minus_lr <= 1 &&
                           set.minus_lr >= -1 && set.fresh - set.fresh == 0;
-    real       *p = p_, *buf = buf_;
-    bool        finite = true;
-    const real *g = g_;
-#define SGD(moves, first, nesterov, rests)                                                           \
-    do {                                                                                             \
-        if (decays) finite &= sgd_loop(now, p, g, buf, set, true, moves, first, nesterov, rests);              \
-        else finite &= sgd_loop(now, p, g, buf, set, false, moves, first, nesterov, rests);                    \
-    } while (0)
-    for (int64_t now; n > 0; n -= now, p += now, g += now, buf += moves ? now : 0) {
-        now = n < SGD_PART ? n : SGD_PART;
-        const bool rests = may_rest && any_subnormal(now, buf);
-        if (!moves) SGD(false, false, false, false);
-        else if (s->first && s->nesterov) SGD(true, true, true, false);
-        else if (s->first) SGD(true, true, false, false);
-        else if (s->nesterov && rests) SGD(true, false, true, true);
-        else if (s->nesterov) SGD(true, false, true, false);
-        else if (rests) SGD(true, false, false, true);
-        else SGD(true, false, false, false);
-    }
+#define SGD(loop, ...)                                                                               \
+    (decays ? loop(n, p, g, buf, set, true, __VA_ARGS__) : loop(n, p, g, buf, set, false, __VA_ARGS__))
+    if (!moves) return SGD(sgd_loop, false, false, false, false);
+    if (s->first) return s->nesterov ? SGD(sgd_loop, true, true, true, false) : SGD(sgd_loop, true, true, false, false);
+    if (may_rest) return s->nesterov ? SGD(sgd_resting, true) : SGD(sgd_resting, false);
+    return s->nesterov ? SGD(sgd_loop, true, false, true, false) : SGD(sgd_loop, true, false, false, false);
 #undef SGD
-    return finite;
 }
