@@ -14,7 +14,7 @@ enum {
     CHUNK = 384,                           /* rows whose sums are under way where k is longer */
     REGION_ROWS = 264, REGION_COLUMNS = 512, /* of c; half as many columns for the longer spans */
     ASKED_ROWS = 128,                      /* of a span from which on c is asked for before it is written */
-    PANEL_ROWS_AHEAD = 4, TILE_ROWS_AHEAD = 16, /* rows that packing asks memory for before it needs them, */
+    PANEL_ROWS_AHEAD = 4, TILE_ROWS_AHEAD = 28, /* rows that packing asks memory for before it needs them, */
     SQUARES_AHEAD = 64,                    /* and reals of each of its rows; */
     PANEL_ROWS_TO_COME = 6, TILE_ROWS_TO_COME = 16, /* rows of what it writes, which other cores may have read */
     GROUP = 4,                             /* tiles of rows whose left factors outer packs at once */
@@ -328,13 +328,10 @@ INLINE void pack_panels(int64_t rows, int64_t n, const real *x, int64_t ldx, int
     }
 }
 
-/* TILE_ROWS reals. Where a vec holds more, it reaches into the next row, which is written after it. */
+/* TILE_ROWS reals, no more: what lies behind them may be in a line that nobody has asked for. */
 INLINE void pack_tile_row(const real *g, real *packed)
 {
-    enum { COUNT = (int)TILE_ROWS < (int)LANES ? (int)TILE_ROWS : (int)LANES, LAST = (int)TILE_ROWS - (int)COUNT };
-    UNROLL
-    for (int v = 0; v < LAST; v += LANES) store(packed + v, load(g + v));
-    store(packed + LAST, load_some(g + LAST, COUNT));
+    memcpy(packed, g, TILE_ROWS * sizeof(real));
 }
 
 /* rows rows of up to GROUP tiles' columns of g: packed[tile][row][TILE_ROWS], tiles so far apart. A tile
