@@ -1,30 +1,21 @@
-/* board.c -- exchanges between ranks of one node, through the memory they all see. Ranks are numbered
- * within the node here.
+/* board.c -- where the ranks of a node meet, in memory that they all see, and what is small goes from one to another.
+ * Ranks are numbered within the node here.
  *
- * Every rank has a desk: two places on which it lays what it brings, used in turn, and two counters.
+ * Every rank has a desk: a few places on which it lays what it brings, used in turn, and two counters.
  * A rank posts by writing the number of the exchange; who has found all numbers has all stamps, and
  * compares them before anything is paired. No exchange ends before every rank has entered it, so a
  * place is free again when its turn comes.
  *
- *   blocks   what is small lies on the desk itself; every rank adds small sums for itself
- *   slices   what is large stays where it is: a table says in which block of memory each piece and
- *            root lies (what lies in none is copied to the staging block first). Every rank adds the
- *            pieces of its slice into its own root, in the order of the plan and in chunks that stay
- *            in the nearest cache, then copies the other slices from the roots of their owners. An
- *            update takes each chunk as it is made, and nothing is copied.
+ * What is small lies on the desk itself: blocks, and sums, which every rank adds for itself. What is large stays where
+ * it is (node.c).
  *
- *            With several nodes, each first makes its own pieces of every slice; ranks of equal number
- *            then exchange their slice between nodes (slices.c), and the node goes on with the sum.
- *
- * Waiting is wait.c's, with its deadline and its ear for failures. Called by blocks.c, slices.c,
- * sums.c and gather.c.
+ * Waiting is wait.c's, with its deadline and its ear for failures. Called by blocks.c, sums.c and node.c.
  */
 #include "comm/inside.h"
 #include <stdatomic.h>
 #include <string.h>
 
 enum {
-    CHUNK_BYTES = 8 << 10,
     LINE = 64,
     SPINS = 32, /* looks at a counter before anything else is done */
     OWNED_BYTES = 4 << 10
@@ -37,8 +28,9 @@ typedef struct place {
     ls_stamp stamp;
 } place;
 
+enum { PLACES = LS_MOST_EARLY }; /* a power of two; two do for exchanges that follow each other */
 struct ls_desk {
-    place place[2];
+    place place[PLACES];
     _Alignas(
         LINE) _Atomic uint64_t reduced;   /* the last exchange whose slice of this rank is made */
     _Alignas(LINE) _Atomic uint64_t done; /* and in which it has read what it needs */
@@ -51,39 +43,55 @@ static ls_desk *desk_of(const ls_comm *c, int r)
     return (ls_desk *)c->desk->at[r];
 }
 
+static place *place_at(const ls_comm *c, int r, uint64_t exchange)
+{
+    return &desk_of(c, r)->place[exchange % PLACES];
+}
+
 static place *place_of(const ls_comm *c, int r)
 {
-    return &desk_of(c, r)->place[c->exchange & 1];
+    return place_at(c, r, c->exchange);
 }
 
 /* ---- waiting for all ----------------------------------------------------------------------- */
-typedef enum stage { POSTED, REDUCED, DONE } stage;
 typedef struct counters {
     const ls_comm *comm;
-    stage stage;
+    ls_board_stage stage;
     int next; /* the first rank not seen there yet */
 } counters;
 
-static const _Atomic uint64_t *counter(const ls_comm *c, int r, stage s)
+static _Atomic uint64_t *counter(const ls_comm *c, int r, ls_board_stage s, uint64_t exchange)
 {
-    return s == POSTED    ? &place_of(c, r)->posted
-           : s == REDUCED ? &desk_of(c, r)->reduced
-                          : &desk_of(c, r)->done;
+    return s == LS_LAID      ? &place_at(c, r, exchange)->posted
+           : s == LS_REDUCED ? &desk_of(c, r)->reduced
+                             : &desk_of(c, r)->done;
 }
 
-static bool has_reached(const ls_comm *c, int r, stage s)
+static bool has_reached(const ls_comm *c, int r, ls_board_stage s, uint64_t exchange)
 {
-    return atomic_load_explicit(counter(c, r, s), memory_order_acquire) >= c->exchange;
+    return atomic_load_explicit(counter(c, r, s, exchange), memory_order_acquire) >= exchange;
+}
+
+bool ls_board_all_have(const ls_comm *c, ls_board_stage s, uint64_t exchange)
+{
+    for (int r = 0; r < c->node.count; r++)
+        if (!has_reached(c, r, s, exchange)) return false;
+    return true;
+}
+
+void ls_board_tell(const ls_comm *c, ls_board_stage s, uint64_t exchange)
+{
+    atomic_store_explicit(counter(c, c->node.own, s, exchange), exchange, memory_order_release);
 }
 
 bool ls_board_has_come(const ls_comm *c, int r)
 {
     const int number = r - c->node.first, own = c->node.own;
     if (!c->desk || number < 0 || number >= c->node.count) return false;
-    return has_reached(c, number,
-                       has_reached(c, own, DONE)      ? DONE
-                       : has_reached(c, own, REDUCED) ? REDUCED
-                                                      : POSTED);
+    const ls_board_stage mine = has_reached(c, own, LS_READ, c->exchange)      ? LS_READ
+                                : has_reached(c, own, LS_REDUCED, c->exchange) ? LS_REDUCED
+                                                                               : LS_LAID;
+    return has_reached(c, number, mine, c->exchange);
 }
 
 bool ls_board_may_end(const ls_comm *c, ls_status status)
@@ -113,7 +121,7 @@ static int test_counters(void *of, ls_progress *progress)
     const int most = c->crowded ? 0 : SPINS;
     for (; w->next < c->node.count; w->next++) {
         if (w->next == c->node.own) continue;
-        const _Atomic uint64_t *at = counter(c, w->next, w->stage);
+        const _Atomic uint64_t *at = counter(c, w->next, w->stage, wanted);
         for (int spin = 0; atomic_load_explicit(at, memory_order_acquire) < wanted; spin++) {
             if (spin >= most) return MPI_SUCCESS;
             pause_briefly();
@@ -123,7 +131,7 @@ static int test_counters(void *of, ls_progress *progress)
     return MPI_SUCCESS;
 }
 
-static bool await(ls_ctx *ctx, stage s)
+static bool await(ls_ctx *ctx, ls_board_stage s)
 {
     counters w = { ctx->comm, s, 0 };
     ls_progress progress = LS_NOTHING;
@@ -131,12 +139,9 @@ static bool await(ls_ctx *ctx, stage s)
     return progress == LS_DONE || ls_comm_wait(ctx, test_counters, &w, true);
 }
 
-static bool tell_and_await(ls_ctx *ctx, stage s)
+bool ls_board_tell_and_await(ls_ctx *ctx, ls_board_stage s)
 {
-    const ls_comm *c = ctx->comm;
-    ls_desk *own = desk_of(c, c->node.own);
-    atomic_store_explicit(s == REDUCED ? &own->reduced : &own->done, c->exchange,
-                          memory_order_release);
+    ls_board_tell(ctx->comm, s, ctx->comm->exchange);
     return await(ctx, s);
 }
 
@@ -158,7 +163,7 @@ static uint64_t key_of(const ls_comm *c, const ls_stamp *s)
 static void own_next(const ls_comm *c, int64_t bytes)
 {
 #if defined(__x86_64__)
-    const place *next = &desk_of(c, c->node.own)->place[~c->exchange & 1];
+    const place *next = place_at(c, c->node.own, c->exchange + 1);
     if (bytes > OWNED_BYTES) bytes = OWNED_BYTES;
     for (int64_t at = LINE; at < (int64_t)offsetof(place, data) + bytes; at += LINE)
         __asm__ volatile("prefetchw %0" : : "m"(*((const char *)next + at)));
@@ -168,19 +173,22 @@ static void own_next(const ls_comm *c, int64_t bytes)
 #endif
 }
 
-/* Lays data on this rank's desk; true when all ranks have done so, under equal stamps. */
-static bool post(ls_ctx *ctx, const ls_stamp *stamp, const void *data, int64_t bytes)
+uint64_t ls_board_lay(const ls_comm *c, const ls_stamp *stamp, const void *data, int64_t bytes)
 {
-    const ls_comm *c = ctx->comm;
-    place *own = place_of(c, c->node.own);
-    const uint64_t key = key_of(c, stamp); /* the others take the line away */
+    place *own = place_at(c, c->node.own, stamp->at.exchange);
+    const uint64_t key = key_of(c, stamp); /* before the others take the line away */
     if (bytes) memcpy(own->data, data, (size_t)bytes);
     own->stamp = *stamp;
     own->key = key;
-    atomic_store_explicit(&own->posted, c->exchange, memory_order_release);
-    if (!await(ctx, POSTED)) return false;
+    ls_board_tell(c, LS_LAID, stamp->at.exchange);
+    return key;
+}
+
+bool ls_board_compare(ls_ctx *ctx, const ls_stamp *stamp, uint64_t key)
+{
+    const ls_comm *c = ctx->comm;
     for (int r = 0; r < c->node.count; r++) {
-        const place *theirs = place_of(c, r);
+        const place *theirs = place_at(c, r, stamp->at.exchange);
         if (r == c->node.own || theirs->key == key) continue;
         ls_failure f = { 0 };
         ls_comm_not_same(&f, stamp, &theirs->stamp, c->node.first + r);
@@ -190,10 +198,16 @@ static bool post(ls_ctx *ctx, const ls_stamp *stamp, const void *data, int64_t b
     return true;
 }
 
+bool ls_board_post(ls_ctx *ctx, const ls_stamp *stamp, const void *data, int64_t bytes)
+{
+    const uint64_t key = ls_board_lay(ctx->comm, stamp, data, bytes);
+    return await(ctx, LS_LAID) && ls_board_compare(ctx, stamp, key);
+}
+
 bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b)
 {
     const ls_comm *c = ctx->comm;
-    if (!post(ctx, stamp, b->block[c->rank], b->bytes[c->rank])) return false;
+    if (!ls_board_post(ctx, stamp, b->block[c->rank], b->bytes[c->rank])) return false;
     for (int r = 0; r < c->count; r++)
         if (r != c->rank) memcpy(b->block[r], place_of(c, r)->data, (size_t)b->bytes[r]);
     return true;
@@ -238,7 +252,7 @@ bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums,
         for (int64_t p = 0; p < first[1] - first[0]; p++, to += s->room)
             memcpy(to, sums[i]->piece[p], (size_t)s->bytes);
     }
-    if (!post(ctx, stamp, NULL, 0)) return false;
+    if (!ls_board_post(ctx, stamp, NULL, 0)) return false;
     s = ready->sum;
     for (int64_t i = 0; i < ready->count; i++, s++) {
         if (!add_small(ctx, s, sums[i], at)) return false;
@@ -247,266 +261,4 @@ bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums,
     }
     own_next(c, to - desk);
     return true;
-}
-
-/* ---- slices: where everything lies --------------------------------------------------------- */
-/* Staging: the table, then room for pieces and root of the whole space. */
-typedef struct board {
-    ls_ctx *ctx;
-    ls_comm *comm;
-    const ls_layout *layout;
-    const int64_t *bound;
-    const ls_place_seen **table; /* of every rank */
-    const ls_taker *taker;       /* or NULL */
-    char **piece;                /* of all ranks, of one chunk */
-} board;
-
-/* Pieces of a rank of this node. */
-static int64_t held(const board *b, const ls_group *g, int number)
-{
-    const int64_t *first = g->plan->first + b->comm->node.first + number;
-    return first[1] - first[0];
-}
-
-static int64_t table_bytes(int64_t pieces, int64_t arrays)
-{
-    int64_t bytes = arrays * (pieces + 1) * (int64_t)sizeof(ls_place_seen);
-    return (bytes + LINE - 1) / LINE * LINE;
-}
-
-ls_status ls_board_reserve(ls_ctx *ctx, int64_t bytes, int64_t pieces, int64_t arrays)
-{
-    ls_comm *c = ctx->comm;
-    if (!c->desk || ctx->failure.status) return ctx->failure.status;
-    int64_t room = table_bytes(pieces, arrays) + (pieces + 1) * (bytes + arrays * LINE);
-    if (c->staging && c->staging->bytes >= (size_t)room) return LS_OK;
-    c->staging = ls_window_grow(ctx, c->staging, (size_t)room);
-    return ctx->failure.status;
-}
-
-/* Piece k of rank r, or its root for k = held(b, g, r), of an array. */
-static char *find(const board *b, const ls_group *g, const ls_span *s, int r, int64_t k)
-{
-    const ls_place_seen *at = b->table[r];
-    for (const ls_group *h = b->layout->group; h < g; h++) at += h->spans * (held(b, h, r) + 1);
-    return ls_window_at(b->comm, r, at[(s - g->span) * (held(b, g, r) + 1) + k]);
-}
-
-/* Fills this rank's table; what cannot be seen where it lies goes to the staging block. */
-static void lay_out(const board *b)
-{
-    ls_comm *c = b->comm;
-    int own = c->node.own;
-    int64_t entries = 0;
-    for (const ls_group *g = b->layout->group; g < b->layout->group + b->layout->groups; g++)
-        entries += g->spans * (held(b, g, own) + 1);
-    char *staging = c->staging->at[own];
-    ls_place_seen *at = (ls_place_seen *)staging;
-    int64_t room = (entries * (int64_t)sizeof *at + LINE - 1) / LINE * LINE;
-    for (const ls_group *g = b->layout->group; g < b->layout->group + b->layout->groups; g++)
-        for (const ls_span *s = g->span; s < g->span + g->spans; s++)
-            for (int64_t k = 0; k <= held(b, g, own); k++, at++) {
-                const void *from = k < held(b, g, own) ? s->piece[k] : s->root;
-                if (ls_window_find(c, from, at)) continue;
-                *at = (ls_place_seen){ c->staging->id, (uint64_t)room };
-                if (k < held(b, g, own)) memcpy(staging + room, from, (size_t)s->bytes);
-                else if (!g->plan->pieces) { /* gathered: this rank's slice is there already */
-                    int64_t first = b->bound[own] - s->at, last = b->bound[own + 1] - s->at;
-                    memcpy(staging + room + first, (const char *)from + first,
-                           (size_t)(last - first));
-                }
-                room += (s->bytes + LINE - 1) / LINE * LINE;
-            }
-}
-
-/* ---- slices: adding ------------------------------------------------------------------------ */
-/* The pieces of this node's ranks, each as an array of the whole space. */
-static void find_pieces(const board *b, const ls_group *g, const ls_span *s, char **piece)
-{
-    for (int r = 0; r < b->comm->node.count; r++)
-        for (int64_t k = 0; k < held(b, g, r); k++) *piece++ = find(b, g, s, r, k) - s->at;
-}
-
-static char *own_root(const board *b, const ls_group *g, const ls_span *s)
-{
-    int own = b->comm->node.own;
-    return find(b, g, s, own, held(b, g, own)) - s->at;
-}
-
-/* Adds the pieces in the order of the plan; the last addition goes to sum. */
-static void add_tree(const ls_group *g, int64_t bytes, char **piece, char *sum)
-{
-    const ls_addition *a = g->plan->addition;
-    const int64_t count = g->plan->pieces, n = g->kernel ? bytes / (int64_t)g->kernel->bytes : 0;
-    for (int64_t i = 0; i < count - 2; i++) g->kernel->add(n, piece[a[i].into], piece[a[i].from]);
-    if (count > 1) {
-        const ls_addition last = a[count - 2];
-        g->kernel->add_of(n, piece[last.into], piece[last.from], sum);
-    } else if (count == 1 && piece[0] != sum) memcpy(sum, piece[0], (size_t)bytes);
-}
-
-static void take(const board *b, const ls_group *g, const ls_span *s, int64_t from, int64_t bytes,
-                 const char *sum)
-{
-    const int64_t first = from - s->at, size = (int64_t)g->kernel->bytes;
-    b->taker->done(b->taker->of, s->sum, (ls_range){ first / size, (first + bytes) / size }, sum);
-}
-
-static int64_t chunk_of(int64_t from, int64_t to)
-{
-    return to - from < CHUNK_BYTES ? to - from : CHUNK_BYTES;
-}
-
-/* The bytes from to of the space, which lie in array s. */
-static void reduce(const board *b, const ls_group *g, const ls_span *s, int64_t from, int64_t to)
-{
-    _Alignas(LINE) char taken[CHUNK_BYTES];
-    char *root = own_root(b, g, s);
-    find_pieces(b, g, s, b->piece);
-    for (int64_t i = 0; i < g->plan->pieces; i++) b->piece[i] += from;
-    for (int64_t bytes; from < to; from += bytes) {
-        bytes = chunk_of(from, to);
-        char *sum = b->taker ? taken : root + from;
-        add_tree(g, bytes, b->piece, sum);
-        if (b->taker) take(b, g, s, from, bytes, sum);
-        for (int64_t i = 0; i < g->plan->pieces; i++) b->piece[i] += bytes;
-    }
-}
-
-typedef void span_fn(const board *b, const ls_group *g, const ls_span *s, int64_t from, int64_t to);
-
-static void each_span(const board *b, int owner, span_fn *f)
-{
-    for (const ls_group *g = b->layout->group; g < b->layout->group + b->layout->groups; g++)
-        for (const ls_span *s = g->span; s < g->span + g->spans; s++) {
-            int64_t from = b->bound[owner] > s->at ? b->bound[owner] : s->at;
-            int64_t end = s->at + s->bytes,
-                    to = b->bound[owner + 1] < end ? b->bound[owner + 1] : end;
-            if (from < to) f(b, g, s, from, to);
-        }
-}
-
-static int owner_of(const board *b, int64_t at)
-{
-    int r = 0;
-    while (b->bound[r + 1] <= at) r++;
-    return r;
-}
-
-/* From the root of the slice's owner to this rank's. */
-static void copy(const board *b, const ls_group *g, const ls_span *s, int64_t from, int64_t to)
-{
-    int owner = owner_of(b, from);
-    const char *theirs = find(b, g, s, owner, held(b, g, owner)) + (from - s->at);
-    char *mine = (char *)s->root + (from - s->at);
-    if (theirs != mine) memcpy(mine, theirs, (size_t)(to - from));
-}
-
-/* ---- slices: between nodes ----------------------------------------------------------------- */
-/* Makes the node's pieces, where the first of each lies. */
-static void join_inside(const board *b, const ls_group *g, const ls_span *s, int64_t from,
-                        int64_t to)
-{
-    find_pieces(b, g, s, b->piece);
-    for (int64_t bytes; from < to; from += bytes) {
-        bytes = chunk_of(from, to);
-        for (int64_t i = 0; i < g->plan->inside; i++) {
-            const ls_addition a = g->plan->inside_addition[i];
-            g->kernel->add(bytes / (int64_t)g->kernel->bytes, b->piece[a.into] + from,
-                           b->piece[a.from] + from);
-        }
-    }
-}
-
-static void take_all(const board *b, const ls_group *g, const ls_span *s, int64_t from, int64_t to)
-{
-    const char *root = own_root(b, g, s);
-    for (int64_t bytes; from < to; from += bytes) {
-        bytes = chunk_of(from, to);
-        take(b, g, s, from, bytes, root + from);
-    }
-}
-
-/* The space as one rank of each node sees it: its arrays are the node's pieces. */
-static bool lay_out_between(const board *b, ls_layout *l)
-{
-    const ls_layout *from = b->layout;
-    *l = *from;
-    l->group = ls_comm_take(b->ctx, from->groups * (int64_t)sizeof *l->group);
-    for (int64_t i = 0; l->group && i < from->groups; i++) {
-        const ls_group *g = &from->group[i];
-        const int64_t *first = g->plan->between->first + b->comm->node.number;
-        const int64_t count = first[1] - first[0];
-        ls_span *span = ls_comm_take(b->ctx, g->spans * (int64_t)sizeof *span);
-        void **piece = ls_comm_take(b->ctx, (g->spans * count + 1) * (int64_t)sizeof *piece);
-        if (!span || !piece) return false;
-        l->group[i] = *g;
-        l->group[i].plan = g->plan->between;
-        l->group[i].span = span;
-        for (const ls_span *s = g->span; s < g->span + g->spans; s++, span++, piece += count) {
-            *span = *s;
-            span->piece = piece;
-            span->root = own_root(b, g, s) + s->at;
-            find_pieces(b, g, s, b->piece);
-            for (int64_t k = 0; k < count; k++) piece[k] = b->piece[g->plan->lead[k]] + s->at;
-        }
-    }
-    return l->group != NULL;
-}
-
-static bool reduce_between(const board *b, const ls_stamp *stamp)
-{
-    const ls_comm *c = b->comm;
-    const ls_node_place *node = &c->node;
-    const int64_t *mine = b->bound + node->own;
-    ls_layout l;
-    int64_t *bound = ls_comm_take(b->ctx, (node->nodes + 1) * (int64_t)sizeof *bound);
-    each_span(b, node->own, join_inside);
-    if (!bound || !lay_out_between(b, &l)) return false;
-    for (int64_t n = 0, lines = (mine[1] - mine[0]) / LINE; n <= node->nodes; n++)
-        bound[n] = mine[0] + lines * n / node->nodes * LINE;
-    bound[node->nodes] = mine[1];
-    if (!ls_slices_exchange(b->ctx, stamp, &l, bound,
-                            (ls_team){ node->number, node->nodes, node->own, node->count }))
-        return false;
-    if (b->taker) each_span(b, node->own, take_all);
-    return true;
-}
-
-/* Nothing but the stamps of all ranks, so that none goes on before all are here. */
-static bool meet_all(ls_ctx *ctx, const ls_stamp *stamp)
-{
-    ls_blocks b;
-    int64_t *none = ls_comm_take(ctx, ctx->comm->count * (int64_t)sizeof *none);
-    if (!none) return false;
-    memset(none, 0, (size_t)ctx->comm->count * sizeof *none);
-    return ls_blocks_begin(ctx, &b, none) && ls_blocks_exchange(ctx, stamp, &b);
-}
-
-/* ---- slices -------------------------------------------------------------------------------- */
-bool ls_board_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound,
-                     const ls_taker *taker)
-{
-    ls_comm *c = ctx->comm;
-    int64_t pieces = 1;
-    for (const ls_group *g = l->group; g < l->group + l->groups; g++)
-        if (g->plan->pieces > pieces) pieces = g->plan->pieces;
-    board b = {
-        ctx, c, l, bound, NULL, taker, ls_comm_take(ctx, pieces * (int64_t)sizeof *b.piece)
-    };
-    b.table = ls_comm_take(ctx, c->node.count * (int64_t)sizeof *b.table);
-    if (!b.piece || !b.table) return false;
-    if (c->node.nodes > 1 && !meet_all(ctx, stamp)) return false;
-    lay_out(&b);
-    if (!post(ctx, stamp, NULL, 0)) return false;
-    for (int r = 0; r < c->node.count; r++) b.table[r] = (const ls_place_seen *)c->staging->at[r];
-    if (taker && !ls_factors_take(ctx, taker)) return false;
-    if (c->node.nodes == 1) each_span(&b, c->node.own, reduce);
-    else if (!reduce_between(&b, stamp)) return false;
-    if (!taker) {
-        if (!tell_and_await(ctx, REDUCED)) return false;
-        for (int i = 0; i < c->node.count; i++)
-            each_span(&b, (c->node.own + i) % c->node.count, copy);
-    }
-    return tell_and_await(ctx, DONE);
 }

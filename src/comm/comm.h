@@ -8,7 +8,8 @@
  *   placement.c  machines and cores of the ranks          watchdog.c a deadline for MPI itself
  *   ready.c      small sums, worked out once              factors.c  products, of all ranks' rows
  *   message.c    data messages                            window.c   memory that a node's ranks see
- *   early.c      sums sent while backward goes on         board.c    exchanges through it
+ *   early.c      sums sent while backward goes on         board.c    where those ranks meet
+ *   node.c       what is large, in that memory
  *
  * Every message carries a stamp: number and name of the public call it belongs to, and the size of
  * what is exchanged; a rank that stands elsewhere is named (NOT_SAME) instead of pairing its data

@@ -10,7 +10,7 @@
  * A rank alone does the same with large weights, whose gradients then never leave the cache either.
  *
  * Factors lie where the gradient would, at the same place in every rank's memory (which the stamp's digest
- * says). Called by board.c between two meetings there: all factors are laid out, and all are read; and by
+ * says). Called by node.c between two meetings there: all factors are laid out, and all are read; and by
  * sums.c for a rank alone.
  */
 #include "comm/inside.h"

@@ -75,7 +75,7 @@ ls_status ls_comm_broadcast(ls_ctx *ctx, void *data, size_t bytes)
     ls_comm *c = ctx->comm;
     if (ls_comm_enter(ctx)) return ctx->failure.status;
     if (c->count == 1) return LS_OK;
-    if (bytes > LS_SMALL_BYTES && ls_board_reserve(ctx, (int64_t)bytes, 1, 1))
+    if (bytes > LS_SMALL_BYTES && ls_node_reserve(ctx, (int64_t)bytes, 1, 1))
         return ls_comm_agree(ctx);
     ls_span span = { 0, (int64_t)bytes, 0, &data, data };
     ls_group group = { .plan = &c->from_root, .bytes = (int64_t)bytes, .spans = 1, .span = &span };
@@ -109,7 +109,7 @@ static bool gather_large(ls_ctx *ctx, const ls_stamp *stamp, const int64_t *boun
     ls_span span = { .bytes = stamp->bytes, .root = all };
     ls_group group = { .plan = &c->nothing, .bytes = stamp->bytes, .spans = 1, .span = &span };
     ls_layout l = { &group, 1, stamp->bytes };
-    if (ls_board_is_all(c)) return ls_board_slices(ctx, stamp, &l, bound, NULL);
+    if (ls_board_is_all(c)) return ls_node_slices(ctx, stamp, &l, bound, NULL);
     return ls_slices_exchange(ctx, stamp, &l, bound, (ls_team){ c->rank, c->count, 0, 1 });
 }
 
@@ -122,7 +122,7 @@ ls_status ls_comm_gather(ls_ctx *ctx, int64_t rows, size_t row_bytes, const void
         if (rows && row) memmove(all, own, (size_t)rows * row_bytes);
         return LS_OK;
     }
-    if (ls_board_reserve(ctx, rows * row, 0, 1)) return ls_comm_agree(ctx);
+    if (ls_node_reserve(ctx, rows * row, 0, 1)) return ls_comm_agree(ctx);
     ls_stamp stamp = ls_comm_stamp(ctx, LS_GATHER, 1, rows, rows * row);
     stamp.digest = (uint64_t)leaf_rows;
     int64_t leaves = ls_leaf_count(rows, leaf_rows);

@@ -125,19 +125,23 @@ typedef struct ls_exchange {
 /* Exchanges that were begun early, oldest first, and sums that wait for a place among them. */
 enum { LS_MOST_EARLY = 4 };
 typedef struct ls_slices ls_slices; /* slices.c */
+typedef struct ls_node_early ls_node_early; /* node.c */
 typedef struct ls_early_exchange {
     ls_exchange own;
     ls_stamp    stamp;
     ls_layout   layout;
-    ls_slices  *slices;
+    ls_slices  *slices;    /* of all ranks; or, */
+    ls_node_early *node;   /* where a node's see each other's memory */
 } ls_early_exchange;
 typedef struct ls_early_sums { ls_stamp stamp; ls_row_sum *const *sum; int64_t count; } ls_early_sums;
 typedef struct ls_early {
     ls_early_exchange of[LS_MOST_EARLY];
     int            oldest, count;  /* under way */
-    ls_early_sums *waiting;
-    int64_t        from, to, room; /* of those that wait */
-    int64_t        sums;           /* begun in this call, of those that it ends with */
+    ls_early_sums *lot;            /* of the call that they end with, in order: */
+    int64_t        from, to, room; /* these wait */
+    int64_t        sums;           /* in all lots: the call's first ones */
+    bool           refuses;        /* those that come after them */
+    int64_t        moved;          /* changes whenever one goes on without messages */
     double         looked_s;
 } ls_early;
 
@@ -188,10 +192,10 @@ bool ls_comm_complete(ls_ctx *ctx, ls_requests *r, int64_t end, bool may_leave);
 /* Whether they are, without waiting. */
 bool ls_comm_is_complete(ls_ctx *ctx, ls_requests *r, int64_t end, bool *is);
 
-/* Changes whenever data messages go on. */
+/* Changes whenever data goes on. */
 static inline int64_t ls_comm_moved(const ls_comm *c)
 {
-    int64_t sends = c->alone.sending.count + c->alone.sending.done;
+    int64_t sends = c->early.moved + c->alone.sending.count + c->alone.sending.done;
     for (int i = 0; i < LS_MOST_EARLY; i++)
         sends += c->early.of[i].own.sending.count + c->early.of[i].own.sending.done;
     return sends + c->receiving.count + c->receiving.done;
@@ -273,11 +277,6 @@ void       ls_window_distrust(ls_ctx *ctx); /* after a failure, in which ranks m
 bool       ls_window_find(const ls_comm *c, const void *p, ls_place_seen *place); /* p: this rank's */
 char      *ls_window_at(const ls_comm *c, int number, ls_place_seen place); /* number: in the node */
 
-/* ---- board.c: exchanges through it ------------------------------------------------------------- */
-/* Room for an exchange by slices of so many bytes, of which a rank has so many pieces at most;
- * before anything of the exchange is taken. Collective. */
-ls_status ls_board_reserve(ls_ctx *ctx, int64_t bytes, int64_t pieces, int64_t arrays);
-
 /* ---- ways for data --------------------------------------------------------------------------- */
 enum { LS_SMALL_BYTES = 16 << 10 }; /* of one rank, at most: all go to every rank as they are */
 
@@ -296,20 +295,44 @@ typedef struct ls_taker {
     ls_slice_done     *done;
     void              *of;
     ls_row_sum *const *sums; /* of these, products are made from their factors */
-    int64_t            count;
+    int64_t            count, first; /* first: the number of the first of them, for done */
 } ls_taker;
 
-/* board.c */
+/* board.c: where the ranks of a node meet; they are numbered within it. */
 /* Whether all ranks meet there: those of one node. */
 static inline bool ls_board_is_all(const ls_comm *c) { return c->desk && c->node.nodes == 1; }
 bool ls_board_has_come(const ls_comm *c, int r); /* as far in this exchange as this rank, which waits */
 bool ls_board_may_end(const ls_comm *c, ls_status status); /* the job: the first of a node that asks */
 ls_status ls_board_ending(const ls_comm *c); /* with which that one ends it, or LS_OK */
+/* Lays data on this rank's desk, and waits until all ranks have done so, under equal stamps. */
+bool ls_board_post(ls_ctx *ctx, const ls_stamp *stamp, const void *data, int64_t bytes);
+/* The two halves of it, without waiting; lay() returns the key for compare(). */
+uint64_t ls_board_lay(const ls_comm *c, const ls_stamp *stamp, const void *data, int64_t bytes);
+bool ls_board_compare(ls_ctx *ctx, const ls_stamp *stamp, uint64_t key);
+/* How far a rank is in an exchange: it has laid out, it has the sum of its slice, it has read what it needs. */
+typedef enum ls_board_stage { LS_LAID, LS_REDUCED, LS_READ } ls_board_stage;
+void ls_board_tell(const ls_comm *c, ls_board_stage s, uint64_t exchange);
+bool ls_board_all_have(const ls_comm *c, ls_board_stage s, uint64_t exchange);
+bool ls_board_tell_and_await(ls_ctx *ctx, ls_board_stage s); /* in this exchange */
 /* Sums whose pieces, of every rank, fit its desk. */
 bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums, const ls_ready *ready);
 bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b);
-bool ls_board_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound,
-                     const ls_taker *taker);
+
+/* node.c: what is large, in memory that a node's ranks see. */
+/* Room for an exchange by slices of so many bytes, of which a rank has so many pieces at most;
+ * before anything of the exchange is taken. Collective. */
+ls_status ls_node_reserve(ls_ctx *ctx, int64_t bytes, int64_t pieces, int64_t arrays);
+bool ls_node_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, const int64_t *bound,
+                    const ls_taker *taker);
+/* The same for sums begun early, in steps of which none waits: up to where all ranks have the sum of their slice.
+ * Whether these may be, equal on all ranks: */
+bool ls_node_may_begin(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
+ls_node_early *ls_node_begin(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l); /* NULL: failed */
+/* Goes on as far as it can, but not past the one that was begun before it, or NULL. False: failed. */
+bool ls_node_go_on(ls_node_early *e, const ls_node_early *before);
+bool ls_node_is_over(const ls_node_early *e);
+/* Then the taker gets this rank's slice, or, NULL, this rank the others'. */
+bool ls_node_end(ls_ctx *ctx, const ls_layout *l, const ls_taker *taker);
 
 /* factors.c: makes this rank's rows of every product, once all ranks have laid out their factors. */
 bool ls_factors_take(ls_ctx *ctx, const ls_taker *taker);
@@ -319,7 +342,8 @@ const ls_ready *ls_ready_find(const ls_ctx *ctx, ls_row_sum *const *sums, int64_
 const ls_ready *ls_ready_make(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
 void            ls_ready_forget(ls_comm *c); /* plans have gone */
 void            ls_ready_free(ls_comm *c);
-uint64_t        ls_comm_sizes(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count); /* a stamp's digest */
+/* A stamp's digest. placed: of where the roots lie as well. */
+uint64_t ls_comm_sizes(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bool placed);
 
 const ls_kernel *ls_comm_kernel(ls_ctx *ctx, ls_dtype dtype); /* sums.c; NULL: failed */
 bool ls_comm_lay_out(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_t count);
@@ -341,6 +365,10 @@ bool ls_slices_is_over(const ls_slices *s);
 
 /* early.c */
 ls_status ls_early_end(ls_ctx *ctx); /* all of them; ls_comm_enter() and ls_comm_agree() do it */
-ls_status ls_early_sums_end(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count); /* and those that are left */
+/* Those of this call; by messages, the others of its sums as well: then that is all of them. */
+ls_status ls_early_sums_end(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count);
+/* What a node's ranks have begun and ended: each its slice to the taker, once all ranks have come to the call's end; or,
+ * NULL, to each other. They are not done with it before they have come to another exchange. */
+bool ls_early_hand_over(ls_ctx *ctx, const ls_taker *taker);
 void      ls_early_forget(ls_comm *c); /* after a failure; nothing of them is under way any more */
 void      ls_early_free(ls_comm *c);

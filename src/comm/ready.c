@@ -57,7 +57,7 @@ const ls_ready *ls_ready_make(ls_ctx *ctx, ls_row_sum *const *sums, int64_t coun
     }
     r->leaf_rows = ctx->opts.leaf_rows;
     r->bytes = bytes;
-    r->digest = ls_comm_sizes(ctx, sums, count);
+    r->digest = ls_comm_sizes(ctx, sums, count, false);
     r->count = count;
     return r;
 }

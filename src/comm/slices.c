@@ -14,7 +14,7 @@
  * stamps of the others come, then their pieces, then roots; each of these ways takes in one part after another,
  * and while one is worked on the messages of the next come in.
  *
- * Called by sums.c, board.c, gather.c and early.c.
+ * Called by sums.c, node.c, gather.c and early.c.
  */
 #include "comm/inside.h"
 #include <string.h>

@@ -9,7 +9,7 @@
  *   product an update makes it from the factors of all rows (factors.c), not from pieces
  *   small   every rank's pieces to every rank (blocks.c), and each adds all: fewest messages
  *   large   each rank adds a slice of the space and sends it to all (slices.c): least volume; in
- *           the memory that a node's ranks see where there is some (board.c)
+ *           the memory that a node's ranks see where there is some (node.c)
  *   early   the same, begun while ranks still compute (early.c); those that are left when the call comes follow
  *           in the same way
  *
@@ -107,7 +107,7 @@ bool ls_comm_reduce(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, cons
     const bool by_board = ls_board_is_all(c) || (c->desk && adds);
     if (by_board) count = c->node.count;
     ls_comm_share(l, count, number);
-    return by_board ? ls_board_slices(ctx, stamp, l, number, taker)
+    return by_board ? ls_node_slices(ctx, stamp, l, number, taker)
                     : ls_slices_exchange(ctx, stamp, l, number, (ls_team){ c->rank, count, 0, 1 });
 }
 
@@ -167,12 +167,12 @@ bool ls_comm_lay_out(ls_ctx *ctx, ls_layout *l, ls_row_sum *const *sums, int64_t
     return true;
 }
 
-uint64_t ls_comm_sizes(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
+uint64_t ls_comm_sizes(const ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bool placed)
 {
     uint64_t d = (uint64_t)ctx->opts.leaf_rows;
     for (int64_t i = 0; i < count; i++) {
         ls_place_seen place = { 0, 0 };
-        if (sums[i]->m)
+        if (sums[i]->m || placed)
             ls_window_find(ctx->comm, sums[i]->root, &place); /* the others' lie at the same one */
         const uint64_t size[] = { (uint64_t)sums[i]->rows,
                                   (uint64_t)sums[i]->count,
@@ -195,7 +195,7 @@ static bool sums_alone(ls_ctx *ctx, const ls_layout *l, const ls_taker *taker)
             void *sum = ls_comm_add_tree(g, s->bytes / (int64_t)g->kernel->bytes, piece, s->root);
             if (sum != s->root) memcpy(s->root, sum, (size_t)s->bytes);
             if (taker)
-                taker->done(taker->of, s->sum,
+                taker->done(taker->of, taker->first + s->sum,
                             (ls_range){ 0, s->bytes / (int64_t)g->kernel->bytes }, s->root);
         }
     return !taker || ls_factors_take(ctx, taker);
@@ -237,7 +237,6 @@ static ls_status sum_all(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, co
 {
     ls_layout l;
     if (ctx->failure.status) return ls_comm_agree(ctx);
-    if (ctx->comm->early.sums) return ls_early_sums_end(ctx, sums, count);
     if (count == 0) return LS_OK;
     if (ctx->comm->desk) {
         const bool may_be_small = !taker && ls_board_is_all(ctx->comm);
@@ -247,18 +246,43 @@ static ls_status sum_all(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, co
         if (ctx->failure.status) return ls_comm_agree(ctx);
         if (n.is_small && may_be_small)
             return sum_ready(ctx, sums, ls_ready_make(ctx, sums, count));
-        if (ls_board_reserve(ctx, n.bytes, n.pieces, count)) return ls_comm_agree(ctx);
+        if (ls_node_reserve(ctx, n.bytes, n.pieces, count)) return ls_comm_agree(ctx);
     }
     if (!ls_comm_lay_out(ctx, &l, sums, count)) return ls_comm_end(ctx, false);
     if (ctx->comm->count == 1) return ls_comm_end(ctx, sums_alone(ctx, &l, taker));
     ls_stamp stamp = ls_comm_stamp(ctx, LS_SUMS, count, sums[0]->rows, l.bytes);
-    stamp.digest = ls_comm_sizes(ctx, sums, count);
+    stamp.digest = ls_comm_sizes(ctx, sums, count, false);
     return ls_comm_end(ctx, ls_comm_reduce(ctx, &stamp, &l, taker));
+}
+
+/* Nothing is left, but the update of what was begun early. */
+static ls_status take_begun(ls_ctx *ctx, const ls_taker *taker)
+{
+    uint64_t none = 0;
+    if (taker && ls_comm_any(ctx, none, &none)) return ctx->failure.status;
+    if (taker && !ls_early_hand_over(ctx, taker)) return ls_comm_agree(ctx);
+    return ls_comm_any(ctx, none, &none);
+}
+
+/* The first sums may have been begun. */
+static ls_status end_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count,
+                          const ls_taker *taker)
+{
+    const int64_t begun = ctx->comm->early.sums;
+    ctx->comm->early.refuses = false;
+    if (!begun || ctx->failure.status) return sum_all(ctx, sums, count, taker);
+    const ls_status status = ls_early_sums_end(ctx, sums, count);
+    if (status || !ctx->comm->desk) return status;
+    if (!taker && !ls_early_hand_over(ctx, NULL)) return ls_comm_agree(ctx);
+    if (begun == count) return take_begun(ctx, taker);
+    if (!taker) return sum_all(ctx, sums + begun, count - begun, NULL);
+    const ls_taker rest = { taker->done, taker->of, sums + begun, count - begun, begun };
+    return sum_all(ctx, sums + begun, count - begun, &rest);
 }
 
 ls_status ls_comm_sums(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count)
 {
-    return sum_all(ctx, sums, count, NULL);
+    return end_sums(ctx, sums, count, NULL);
 }
 
 ls_status ls_comm_update(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bool common,
@@ -266,8 +290,8 @@ ls_status ls_comm_update(ls_ctx *ctx, ls_row_sum *const *sums, int64_t count, bo
 {
     const ls_comm *c = ctx->comm;
     if (c->count == 1 || (common && c->desk && !c->left_common))
-        return sum_all(ctx, sums, count, &(ls_taker){ done, of, sums, count });
-    ls_status status = sum_all(ctx, sums, count, NULL);
+        return end_sums(ctx, sums, count, &(ls_taker){ done, of, sums, count, 0 });
+    ls_status status = end_sums(ctx, sums, count, NULL);
     for (int64_t i = 0; i < count && !status; i++)
         done(of, i, (ls_range){ 0, sums[i]->count }, sums[i]->root);
     return status;

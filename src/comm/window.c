@@ -10,7 +10,7 @@
  * own maps the same file privately at the same place: contents and addresses stay. Copies of what lies in files
  * stay common.
  *
- * Called by ranks.c, board.c and, through ls_links, by those who make parameters and gradients.
+ * Called by ranks.c, node.c and, through ls_links, by those who make parameters and gradients.
  */
 #include "comm/inside.h"
 #include <fcntl.h>

@@ -82,12 +82,14 @@ Test(comm, nodes, .timeout = 120)
         int np;
         char each[2];
     } of[] = { { 3, "3" }, { 4, "2" }, { 6, "3" }, { 8, "2" } };
-    for (int i = 0; i < 4; i++) {
-        setenv("LS_TEST_NODE_RANKS", of[i].each, 1);
-        spawned *s = mpi_run(of[i].np, worker(), "shared", NULL);
-        check_ok(s, of[i].np, "shared");
-        spawned_free(s);
-    }
+    static const char *const job[] = { "shared", "begin", "amid" };
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 3; j++) {
+            setenv("LS_TEST_NODE_RANKS", of[i].each, 1);
+            spawned *s = mpi_run(of[i].np, worker(), job[j], NULL);
+            check_ok(s, of[i].np, job[j]);
+            spawned_free(s);
+        }
 }
 
 /* ---- one rank ------------------------------------------------------------------------------ */
@@ -159,6 +161,9 @@ Test(comm, a_rank_that_stands_still_amid_sums_begun_early_is_named)
 {
     setenv("LS_NODE_MEMORY", "0", 1);
     for (int np = 2; np <= 5; np++) check_late("5", np, "ls_step() (call 3)", NULL);
+    unsetenv("LS_NODE_MEMORY");
+    setenv("LS_TEST_NODE_RANKS", "2", 1);
+    for (int np = 4; np <= 6; np += 2) check_late("5", np, "ls_step() (call 3)", NULL);
 }
 
 Test(comm, a_rank_that_is_there_by_the_deadline_is_not_called_late)
