@@ -1,7 +1,8 @@
 /* board.c -- where the ranks of a node meet, in memory that they all see, and what is small goes from one to another.
  * Ranks are numbered within the node here.
  *
- * Every rank has a desk: a few places on which it lays what it brings, used in turn, and two counters.
+ * Every rank has a desk: two places on which it lays what it brings, used in turn, and two counters; and as many cards
+ * as there may be exchanges begun early (early.c), which bring nothing.
  * A rank posts by writing the number of the exchange; who has found all numbers has all stamps, and
  * compares them before anything is paired. No exchange ends before every rank has entered it, so a
  * place is free again when its turn comes.
@@ -28,9 +29,15 @@ typedef struct place {
     ls_stamp stamp;
 } place;
 
-enum { PLACES = LS_MOST_EARLY }; /* a power of two; two do for exchanges that follow each other */
+typedef struct card {
+    _Alignas(LINE) _Atomic uint64_t posted;
+    uint64_t key;
+    ls_stamp stamp;
+} card;
+
 struct ls_desk {
-    place place[PLACES];
+    place place[2];
+    card card[LS_MOST_EARLY];
     _Alignas(
         LINE) _Atomic uint64_t reduced;   /* the last exchange whose slice of this rank is made */
     _Alignas(LINE) _Atomic uint64_t done; /* and in which it has read what it needs */
@@ -45,7 +52,12 @@ static ls_desk *desk_of(const ls_comm *c, int r)
 
 static place *place_at(const ls_comm *c, int r, uint64_t exchange)
 {
-    return &desk_of(c, r)->place[exchange % PLACES];
+    return &desk_of(c, r)->place[exchange & 1];
+}
+
+static card *card_at(const ls_comm *c, int r, uint64_t exchange)
+{
+    return &desk_of(c, r)->card[exchange % LS_MOST_EARLY];
 }
 
 static place *place_of(const ls_comm *c, int r)
@@ -62,7 +74,8 @@ typedef struct counters {
 
 static _Atomic uint64_t *counter(const ls_comm *c, int r, ls_board_stage s, uint64_t exchange)
 {
-    return s == LS_LAID      ? &place_at(c, r, exchange)->posted
+    return s == LS_BEGUN     ? &card_at(c, r, exchange)->posted
+           : s == LS_LAID    ? &place_at(c, r, exchange)->posted
            : s == LS_REDUCED ? &desk_of(c, r)->reduced
                              : &desk_of(c, r)->done;
 }
@@ -90,6 +103,7 @@ bool ls_board_has_come(const ls_comm *c, int r)
     if (!c->desk || number < 0 || number >= c->node.count) return false;
     const ls_board_stage mine = has_reached(c, own, LS_READ, c->exchange)      ? LS_READ
                                 : has_reached(c, own, LS_REDUCED, c->exchange) ? LS_REDUCED
+                                : c->early.count                               ? LS_BEGUN
                                                                                : LS_LAID;
     return has_reached(c, number, mine, c->exchange);
 }
@@ -146,15 +160,15 @@ bool ls_board_tell_and_await(ls_ctx *ctx, ls_board_stage s)
 }
 
 /* ---- posting ------------------------------------------------------------------------------- */
-/* Of the stamp that ls_comm_stamp() made last. */
+/* Of the stamp that ls_comm_stamp() made last. Products with odd numbers, all at the same time: ranks wait for it. */
 static uint64_t key_of(const ls_comm *c, const ls_stamp *s)
 {
-    const uint64_t word[] = { s->at.call,        (uint64_t)s->kind,  (uint64_t)s->arrays,
-                              (uint64_t)s->rows, (uint64_t)s->bytes, s->digest };
-    uint64_t key = c->here.key;
-    for (size_t i = 0; i < sizeof word / sizeof *word; i++)
-        key = (key ^ word[i]) * UINT64_C(0x9e3779b97f4a7c15) + (key >> 29);
-    return key;
+    const uint64_t of_call = c->here.key + s->at.call * UINT64_C(0x9e3779b97f4a7c15);
+    const uint64_t of_kind = (uint64_t)s->kind * UINT64_C(0xbf58476d1ce4e5b9) +
+                             (uint64_t)s->arrays * UINT64_C(0x94d049bb133111eb);
+    const uint64_t of_size = (uint64_t)s->rows * UINT64_C(0xd6e8feb86659fd93) +
+                             (uint64_t)s->bytes * UINT64_C(0xff51afd7ed558ccd);
+    return of_call + of_kind + (of_size + s->digest * UINT64_C(0xc4ceb9fe1a85ec53));
 }
 
 /* The place that comes next was read by the others the time before; its lines come back to this
@@ -173,41 +187,64 @@ static void own_next(const ls_comm *c, int64_t bytes)
 #endif
 }
 
-uint64_t ls_board_lay(const ls_comm *c, const ls_stamp *stamp, const void *data, int64_t bytes)
+/* What another rank has laid out; false, with the context failed, where it is not this rank's. */
+static bool is_same(ls_ctx *ctx, const ls_stamp *stamp, uint64_t key, int r, const ls_stamp *theirs,
+                    uint64_t their_key)
 {
-    place *own = place_at(c, c->node.own, stamp->at.exchange);
-    const uint64_t key = key_of(c, stamp); /* before the others take the line away */
+    if (their_key == key) return true;
+    ls_failure f = { 0 };
+    ls_comm_not_same(&f, stamp, theirs, ctx->comm->node.first + r);
+    ls_fail_with(ctx, &f);
+    return false;
+}
+
+/* Lays data on this rank's desk; true when all ranks have done so, under equal stamps. */
+static bool post(ls_ctx *ctx, const ls_stamp *stamp, const void *data, int64_t bytes)
+{
+    const ls_comm *c = ctx->comm;
+    place *own = place_of(c, c->node.own);
+    const uint64_t key = key_of(c, stamp); /* the others take the line away */
     if (bytes) memcpy(own->data, data, (size_t)bytes);
     own->stamp = *stamp;
     own->key = key;
-    ls_board_tell(c, LS_LAID, stamp->at.exchange);
-    return key;
-}
-
-bool ls_board_compare(ls_ctx *ctx, const ls_stamp *stamp, uint64_t key)
-{
-    const ls_comm *c = ctx->comm;
+    ls_board_tell(c, LS_LAID, c->exchange);
+    if (!await(ctx, LS_LAID)) return false;
     for (int r = 0; r < c->node.count; r++) {
-        const place *theirs = place_at(c, r, stamp->at.exchange);
-        if (r == c->node.own || theirs->key == key) continue;
-        ls_failure f = { 0 };
-        ls_comm_not_same(&f, stamp, &theirs->stamp, c->node.first + r);
-        ls_fail_with(ctx, &f);
-        return false;
+        const place *theirs = place_of(c, r);
+        if (r != c->node.own && !is_same(ctx, stamp, key, r, &theirs->stamp, theirs->key))
+            return false;
     }
     return true;
 }
 
-bool ls_board_post(ls_ctx *ctx, const ls_stamp *stamp, const void *data, int64_t bytes)
+bool ls_board_post(ls_ctx *ctx, const ls_stamp *stamp)
 {
-    const uint64_t key = ls_board_lay(ctx->comm, stamp, data, bytes);
-    return await(ctx, LS_LAID) && ls_board_compare(ctx, stamp, key);
+    return post(ctx, stamp, NULL, 0);
+}
+
+void ls_board_begin(const ls_comm *c, const ls_stamp *stamp)
+{
+    card *own = card_at(c, c->node.own, stamp->at.exchange);
+    own->stamp = *stamp;
+    own->key = key_of(c, stamp);
+    ls_board_tell(c, LS_BEGUN, stamp->at.exchange);
+}
+
+bool ls_board_compare(ls_ctx *ctx, const ls_stamp *stamp)
+{
+    const ls_comm *c = ctx->comm;
+    const uint64_t exchange = stamp->at.exchange, key = card_at(c, c->node.own, exchange)->key;
+    for (int r = 0; r < c->node.count; r++) {
+        const card *theirs = card_at(c, r, exchange);
+        if (!is_same(ctx, stamp, key, r, &theirs->stamp, theirs->key)) return false;
+    }
+    return true;
 }
 
 bool ls_board_blocks(ls_ctx *ctx, const ls_stamp *stamp, ls_blocks *b)
 {
     const ls_comm *c = ctx->comm;
-    if (!ls_board_post(ctx, stamp, b->block[c->rank], b->bytes[c->rank])) return false;
+    if (!post(ctx, stamp, b->block[c->rank], b->bytes[c->rank])) return false;
     for (int r = 0; r < c->count; r++)
         if (r != c->rank) memcpy(b->block[r], place_of(c, r)->data, (size_t)b->bytes[r]);
     return true;
@@ -252,7 +289,7 @@ bool ls_board_sums(ls_ctx *ctx, const ls_stamp *stamp, ls_row_sum *const *sums,
         for (int64_t p = 0; p < first[1] - first[0]; p++, to += s->room)
             memcpy(to, sums[i]->piece[p], (size_t)s->bytes);
     }
-    if (!ls_board_post(ctx, stamp, NULL, 0)) return false;
+    if (!post(ctx, stamp, NULL, 0)) return false;
     s = ready->sum;
     for (int64_t i = 0; i < ready->count; i++, s++) {
         if (!add_small(ctx, s, sums[i], at)) return false;

@@ -304,13 +304,14 @@ static inline bool ls_board_is_all(const ls_comm *c) { return c->desk && c->node
 bool ls_board_has_come(const ls_comm *c, int r); /* as far in this exchange as this rank, which waits */
 bool ls_board_may_end(const ls_comm *c, ls_status status); /* the job: the first of a node that asks */
 ls_status ls_board_ending(const ls_comm *c); /* with which that one ends it, or LS_OK */
-/* Lays data on this rank's desk, and waits until all ranks have done so, under equal stamps. */
-bool ls_board_post(ls_ctx *ctx, const ls_stamp *stamp, const void *data, int64_t bytes);
-/* The two halves of it, without waiting; lay() returns the key for compare(). */
-uint64_t ls_board_lay(const ls_comm *c, const ls_stamp *stamp, const void *data, int64_t bytes);
-bool ls_board_compare(ls_ctx *ctx, const ls_stamp *stamp, uint64_t key);
-/* How far a rank is in an exchange: it has laid out, it has the sum of its slice, it has read what it needs. */
-typedef enum ls_board_stage { LS_LAID, LS_REDUCED, LS_READ } ls_board_stage;
+/* Waits until all ranks are here, under equal stamps. */
+bool ls_board_post(ls_ctx *ctx, const ls_stamp *stamp);
+/* The same of an exchange that is begun early, in two halves, without waiting. */
+void ls_board_begin(const ls_comm *c, const ls_stamp *stamp);
+bool ls_board_compare(ls_ctx *ctx, const ls_stamp *stamp);
+/* How far a rank is in an exchange: it has begun it early, it has laid out, it has the sum of its slice, it has read what
+ * it needs. */
+typedef enum ls_board_stage { LS_BEGUN, LS_LAID, LS_REDUCED, LS_READ } ls_board_stage;
 void ls_board_tell(const ls_comm *c, ls_board_stage s, uint64_t exchange);
 bool ls_board_all_have(const ls_comm *c, ls_board_stage s, uint64_t exchange);
 bool ls_board_tell_and_await(ls_ctx *ctx, ls_board_stage s); /* in this exchange */

@@ -287,7 +287,7 @@ bool ls_node_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, cons
     if (!b.piece || !b.table) return false;
     if (c->node.nodes > 1 && !meet_all(ctx, stamp)) return false;
     lay_out(&b);
-    if (!ls_board_post(ctx, stamp, NULL, 0)) return false;
+    if (!ls_board_post(ctx, stamp)) return false;
     for (int r = 0; r < c->node.count; r++) b.table[r] = (const ls_place_seen *)c->staging->at[r];
     if (taker && !(ls_factors_take(ctx, taker) && ls_early_hand_over(ctx, taker))) return false;
     if (c->node.nodes == 1) each_span(&b, c->node.own, reduce);
@@ -305,7 +305,6 @@ enum { MEETING, ADDING, ENDING, OVER }; /* what it is at */
 struct ls_node_early {
     space b;
     const ls_stamp *stamp;
-    uint64_t key;
     int at;
     ls_stamp next; /* of the rank that comes next, */
     int64_t come;  /* the messages up to it, or 0; */
@@ -350,7 +349,7 @@ ls_node_early *ls_node_begin(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout
     if (!e) return NULL;
     *e = (ls_node_early){ .stamp = stamp };
     if (!space_without_table(ctx, &e->b, l, NULL)) return NULL;
-    e->key = ls_board_lay(c, stamp, NULL, 0);
+    ls_board_begin(c, stamp);
     const int to = (c->rank + c->count - 1) % c->count;
     return ls_comm_send(ctx, to, LS_TAG_FIRST, stamp, sizeof *stamp) ? e : NULL;
 }
@@ -377,7 +376,7 @@ static bool compare_next(ls_node_early *e)
 static bool begin_between(ls_node_early *e)
 {
     const space *b = &e->b;
-    if (!ls_board_compare(b->ctx, e->stamp, e->key)) return false;
+    if (!ls_board_compare(b->ctx, e->stamp)) return false;
     const int64_t *bound = share_between(b);
     each_span(b, b->comm->node.own, join_inside);
     if (!bound || !lay_out_between(b, &e->between)) return false;
@@ -395,7 +394,7 @@ static bool is_on(ls_node_early *e, const ls_node_early *before, bool *on)
     case MEETING:
         if (before && before->at == MEETING) return true;
         if (!e->is_same && !compare_next(e)) return false;
-        *on = e->is_same && ls_board_all_have(c, LS_LAID, exchange);
+        *on = e->is_same && ls_board_all_have(c, LS_BEGUN, exchange);
         return !*on || begin_between(e);
     case ADDING:
         if (!ls_slices_go_on(e->slices, before ? before->slices : NULL)) return false;
