@@ -211,7 +211,8 @@ static bool post(ls_ctx *ctx, const ls_stamp *stamp, const void *data, int64_t b
     if (!await(ctx, LS_LAID)) return false;
     for (int r = 0; r < c->node.count; r++) {
         const place *theirs = place_of(c, r);
-        if (r != c->node.own && !is_same(ctx, stamp, key, r, &theirs->stamp, theirs->key))
+        if (r != c->node.own && /* whose line may be on its way back */
+            !is_same(ctx, stamp, key, r, &theirs->stamp, theirs->key))
             return false;
     }
     return true;
