@@ -48,12 +48,27 @@ static void forward(const ls_node *n)
                           n->in[2].data, n->out.data, O, false);
 }
 
+/* dw, in parts of half a millisecond or so while sums of other gradients are under way: they go on in between. */
+static void weight_gradient(const ls_node *n, const char *g, char *dw)
+{
+    enum { PRODUCTS = 1 << 26, MULTIPLE = 264 };
+    const ls_kernel *k = n->ctx->kernel;
+    const int64_t N = rows(n), D = features(n), O = outputs(n), bytes = (int64_t)k->bytes;
+    int64_t part = (PRODUCTS / MULTIPLE / (N * D + 1) + 1) * MULTIPLE;
+    if (part >= O || !n->ctx->links->progress(n->ctx)) part = O;
+    for (int64_t o = 0; o < O; o += part) {
+        if (o > 0) n->ctx->links->progress(n->ctx);
+        k->outer(N, leaf_of(n), part < O - o ? part : O - o, D, g + o * bytes, O, n->in[0].data, D,
+                 dw + o * D * bytes, D, !(n->stores & 2));
+    }
+}
+
 static void backward(const ls_node *n, const void *g, void *const dx[])
 {
     const ls_kernel *k = n->ctx->kernel;
     int64_t N = rows(n), D = features(n), O = outputs(n), leaf = leaf_of(n);
     if (dx[0]) k->inner(N, leaf, D, O, g, O, n->in[1].data, D, 1, NULL, dx[0], D, !(n->stores & 1));
-    if (dx[1]) k->outer(N, leaf, O, D, g, O, n->in[0].data, D, dx[1], D, !(n->stores & 2));
+    if (dx[1]) weight_gradient(n, g, dx[1]);
     if (dx[2]) k->columns(N, leaf, O, g, O, dx[2], !(n->stores & 4));
 }
 
