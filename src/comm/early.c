@@ -2,8 +2,8 @@
  *
  * Between machines, gradients take as long to be added as they take to be made, or longer. So grad begins
  * to add the last layers' as soon as they are there, some at a time, and looks after them between its
- * operations: then all that can be done without waiting is done. What is left ends with the call that all of
- * them belong to.
+ * operations, as ops does between parts of a large one: then all that can be done without waiting is done. What is
+ * left ends with the call that all of them belong to.
  *
  * Each begun lot of sums is an exchange like any other (slices.c), with the number and stamp that it would
  * have if it had ended at once. A few are under way at a time, so that one is sent while another is added; the
@@ -19,7 +19,7 @@
  * are handed over where the call ends: to the other ranks; or to an update, which changes what others may compute with
  * until they have come there as well.
  *
- * Called by grad through ls_links, by sums.c, and by exchange.c and fence.c before other exchanges.
+ * Called by grad and ops through ls_links, by sums.c, and by exchange.c and fence.c before other exchanges.
  */
 #include "comm/inside.h"
 #include <string.h>
