@@ -160,10 +160,10 @@ bool ls_board_tell_and_await(ls_ctx *ctx, ls_board_stage s)
 }
 
 /* ---- posting ------------------------------------------------------------------------------- */
-/* Of the stamp that ls_comm_stamp() made last. Products with odd numbers, all at the same time: ranks wait for it. */
-static uint64_t key_of(const ls_comm *c, const ls_stamp *s)
+/* of_name: the digest of the call's name. Products with odd numbers, all at the same time: ranks wait for it. */
+static uint64_t key_of(uint64_t of_name, const ls_stamp *s)
 {
-    const uint64_t of_call = c->here.key + s->at.call * UINT64_C(0x9e3779b97f4a7c15);
+    const uint64_t of_call = of_name + s->at.call * UINT64_C(0x9e3779b97f4a7c15);
     const uint64_t of_kind = (uint64_t)s->kind * UINT64_C(0xbf58476d1ce4e5b9) +
                              (uint64_t)s->arrays * UINT64_C(0x94d049bb133111eb);
     const uint64_t of_size = (uint64_t)s->rows * UINT64_C(0xd6e8feb86659fd93) +
@@ -198,12 +198,12 @@ static bool is_same(ls_ctx *ctx, const ls_stamp *stamp, uint64_t key, int r, con
     return false;
 }
 
-/* Lays data on this rank's desk; true when all ranks have done so, under equal stamps. */
+/* The stamp is what ls_comm_stamp() made last. Lays data on this rank's desk; true when all ranks have done so, under equal stamps. */
 static bool post(ls_ctx *ctx, const ls_stamp *stamp, const void *data, int64_t bytes)
 {
     const ls_comm *c = ctx->comm;
     place *own = place_of(c, c->node.own);
-    const uint64_t key = key_of(c, stamp); /* the others take the line away */
+    const uint64_t key = key_of(c->here.key, stamp); /* the others take the line away */
     if (bytes) memcpy(own->data, data, (size_t)bytes);
     own->stamp = *stamp;
     own->key = key;
@@ -227,7 +227,7 @@ void ls_board_begin(const ls_comm *c, const ls_stamp *stamp)
 {
     card *own = card_at(c, c->node.own, stamp->at.exchange);
     own->stamp = *stamp;
-    own->key = key_of(c, stamp);
+    own->key = key_of(ls_digest64(0, stamp->at.name, sizeof stamp->at.name), stamp);
     ls_board_tell(c, LS_BEGUN, stamp->at.exchange);
 }
 

@@ -67,11 +67,12 @@ static void hand_over(const ls_ctx *ctx, const ls_taker *t, int64_t number, ls_r
                   width = columns.to - columns.from;
     const size_t bytes = (size_t)width * ctx->kernel->bytes;
     if (width == n) {
-        t->done(t->of, number, (ls_range){ rows.from * n, rows.to * n }, block);
+        t->done(t->of, t->first + number, (ls_range){ rows.from * n, rows.to * n }, block);
         return;
     }
     for (int64_t r = rows.from; r < rows.to; r++, block += bytes)
-        t->done(t->of, number, (ls_range){ r * n + columns.from, r * n + columns.to }, block);
+        t->done(t->of, t->first + number, (ls_range){ r * n + columns.from, r * n + columns.to },
+                block);
 }
 
 static bool take_product(ls_ctx *ctx, const ls_taker *t, int64_t number)

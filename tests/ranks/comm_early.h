@@ -68,6 +68,15 @@ static char *sums_seen(ls_ctx *ctx, ls_row_sum **s, int sums)
     return seen;
 }
 
+/* A sum's first piece into memory of its own: those that come before it may be begun early, it and the rest may not. */
+static void *piece_apart(ls_row_sum *s)
+{
+    if (!s->piece[0]) return NULL;
+    void *apart = memcpy(ls_memory_new(bytes_of(s)), s->piece[0], bytes_of(s));
+    memset(s->root, 0x7f, bytes_of(s));
+    return s->piece[0] = apart;
+}
+
 static void sums_free(ls_ctx *ctx, ls_row_sum **s, int sums, char *seen)
 {
     for (int i = 0; i < sums; i++) {
@@ -83,6 +92,7 @@ typedef struct early_job {
     int fails_at,
         leaves_at;     /* this rank fails, or makes another call, before the lot with that number */
     bool asks_between; /* all make another exchange in the middle */
+    bool begins_all;   /* where none fails or leaves: who does has then sent all that the others need */
     int updates; /* 1: all elements on every rank; 2: on one of each node */
 } early_job;
 
@@ -91,7 +101,7 @@ static ls_status early_sums(ls_ctx *ctx, const early_job *job, uint64_t seed)
     static const int64_t count[LOTS][2] = { { 700, 9 },   { 40, 1000 }, { 8000, 3 },  { 1, 2 },
                                             { 2500, 70 }, { 64, 64 },   { 333, 5000 } };
     ls_row_sum *s[2 * LOTS + 1];
-    const int sums = 2 * LOTS + 1;
+    const int sums = 2 * LOTS + !job->begins_all; /* the last is not begun, if there is one */
     uint64_t all;
     ls_status status = LS_OK;
     for (int i = 0; i < sums; i++)
@@ -99,6 +109,7 @@ static ls_status early_sums(ls_ctx *ctx, const early_job *job, uint64_t seed)
                        i < 2 * LOTS ? count[i / 2][i % 2] * job->scale : 77,
                        i % 3 == 2 ? LS_FLOAT64 : LS_FLOAT32, i % 2, seed + (uint64_t)i);
     char *seen = is_of_nodes(ctx) ? sums_seen(ctx, s, sums) : NULL;
+    void *apart = seen && seed % 4 == 3 ? piece_apart(s[LOTS]) : NULL;
     taken t;
     char *of_update = job->updates ? taken_new(ctx, &t, s, sums, job->updates == 2) : NULL;
     ls_enter(ctx, "ls_backward");
@@ -123,10 +134,13 @@ static ls_status early_sums(ls_ctx *ctx, const early_job *job, uint64_t seed)
                               : ls_comm_sums(ctx, s, sums);
     CHECK(status == ctx->failure.status && !ctx->failure.status == !ctx->agreed, "%s: status %d",
           ctx->who, (int)status);
-    for (int i = 0; i < sums && !status; i++)
+    for (int i = 0; i < sums && !status; i++) {
         CHECK(sum_is_right(ctx, s[i], seed + (uint64_t)i), "%s, sum %d, rows %lld", ctx->who, i,
               (long long)s[i]->rows);
+        memset(s[i]->root, 0x55, bytes_of(s[i])); /* nobody else reads it any more */
+    }
     sums_free(ctx, s, sums, seen);
+    ls_memory_free(apart);
     ls_comm_shared_free(ctx, of_update);
     return status;
 }
@@ -189,7 +203,7 @@ static void job_begin(ls_ctx *ctx)
     for (int i = 0; i < 32; i++) {
         ctx->opts.leaf_rows = leaf_rows[i / 16];
         early_job job = { i % 4 < 2 ? rows_for(ctx, rows[i % 4]) : rows[i % 4], i % 8 < 4 ? 1 : 5, -1, -1, i % 3 == 1,
-                          i % 7 % 3 };
+                          i % 5 < 2, i % 7 % 3 };
         CHECK(early_sums(ctx, &job, (uint64_t)i) == LS_OK, "%s", ctx->failure.text);
     }
     ctx->opts.leaf_rows = 32;
@@ -198,6 +212,20 @@ static void job_begin(ls_ctx *ctx)
 }
 
 /* ---- errors -------------------------------------------------------------------------------- */
+/* Roots that do not lie at the same places: nothing is added to what is not its own. */
+static void check_places(ls_ctx *ctx)
+{
+    ls_row_sum *s[] = { sum_new(ctx, rows_for(ctx, 100), 5000, LS_FLOAT32, true, 1),
+                        sum_new(ctx, rows_for(ctx, 100), 5000, LS_FLOAT32, true, 2) };
+    ls_row_sum *turned[] = { s[1], s[0] };
+    char *seen = sums_seen(ctx, ctx->place.rank == 1 ? turned : s, 2);
+    ls_enter(ctx, "ls_backward");
+    ls_comm_begin(ctx, s, 1);
+    CHECK(ls_comm_sums(ctx, s, 2) == LS_ERR_NOT_SAME, "%s", ctx->failure.text);
+    check_outcome(ctx, 0);
+    sums_free(ctx, s, 2, seen);
+}
+
 /* A failure, or another call, of every rank before every lot of sums that it begins early: all leave that
  * call, and go on. */
 static void job_amid(ls_ctx *ctx)
@@ -206,7 +234,7 @@ static void job_amid(ls_ctx *ctx)
         const int lot = i / 2 % (LOTS + 1), who = i / 2 / (LOTS + 1);
         const bool is_one = ctx->place.rank == who;
         early_job job = {
-            rows_for(ctx, 1003), 6, is_one && i % 2 == 0 ? lot : -1, is_one && i % 2 ? lot : -1, false, lot % 3
+            rows_for(ctx, 1003), 6, is_one && i % 2 == 0 ? lot : -1, is_one && i % 2 ? lot : -1, false, false, lot % 3
         };
         char want[64];
         ls_status status = early_sums(ctx, &job, (uint64_t)i);
@@ -224,9 +252,10 @@ static void job_amid(ls_ctx *ctx)
                   "'%s', not '%s'", ctx->failure.text, want);
         }
         if (status) check_outcome(ctx, 0);
-        job = (early_job){ rows_for(ctx, 100), 3, -1, -1, false, 0 };
+        job = (early_job){ rows_for(ctx, 100), 3, -1, -1, false, false, 0 };
         CHECK(early_sums(ctx, &job, 1) == LS_OK, "%s", ctx->failure.text);
     }
+    if (is_of_nodes(ctx)) check_places(ctx);
 }
 
 /* Rank 1 begins, and never comes to the end. */
