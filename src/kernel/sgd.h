@@ -66,9 +66,9 @@ INLINE bool any_subnormal(int64_t n, const real *x)
     return least_but_one < UNITS - 1;
 }
 
-/* Where buffers may rest. With masks for lanes, all are taken as if some did: it takes as long as to look.
- * Else it takes twice as long, and parts are looked at: what rests lies together, the inputs or outputs that
- * are always 0. */
+/* Where buffers may rest. With masks for lanes, all are taken as if some did: it takes little longer than to look.
+ * Else it takes more than twice as long, and parts are looked at: what rests lies together, the inputs or outputs
+ * that are always 0. */
 INLINE bool sgd_resting(int64_t n, real *p, const real *g, real *buf, sgd_setting s, bool decays, bool nesterov)
 {
     enum { SGD_PART = 128, LOOKS = VEC_BYTES < 64 };

@@ -55,7 +55,8 @@ static void weight_gradient(const ls_node *n, const char *g, char *dw)
     const ls_kernel *k = n->ctx->kernel;
     const int64_t N = rows(n), D = features(n), O = outputs(n), bytes = (int64_t)k->bytes;
     int64_t part = (PRODUCTS / MULTIPLE / (N * D + 1) + 1) * MULTIPLE;
-    if (part >= O || !n->ctx->links->progress(n->ctx)) part = O;
+    /* Products by OpenBLAS may depend on their number of rows. */
+    if (part >= O || !k->openblas || !n->ctx->links->progress(n->ctx)) part = O;
     for (int64_t o = 0; o < O; o += part) {
         if (o > 0) n->ctx->links->progress(n->ctx);
         k->outer(N, leaf_of(n), part < O - o ? part : O - o, D, g + o * bytes, O, n->in[0].data, D,
