@@ -27,8 +27,8 @@ typedef struct space {
     ls_comm *comm;
     const ls_layout *layout;
     const int64_t *bound;
-    const ls_place_seen *
-        *table; /* of every rank; NULL: all are at the same places, and every piece is a root */
+    /* Of every rank; NULL: everything lies at the same places on all, and every piece is a root. */
+    const ls_place_seen **table;
     const ls_taker *taker; /* or NULL */
     char **piece;          /* of all ranks, of one chunk */
 } space;
@@ -303,7 +303,7 @@ bool ls_node_slices(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout *l, cons
 /* ---- slices, begun early --------------------------------------------------------------------- */
 enum { MEETING, ADDING, ENDING, OVER }; /* what it is at */
 struct ls_node_early {
-    space b;
+    space space;
     const ls_stamp *stamp;
     int at;
     ls_stamp next; /* of the rank that comes next, */
@@ -348,7 +348,7 @@ ls_node_early *ls_node_begin(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout
     ls_node_early *e = ls_comm_take(ctx, sizeof *e);
     if (!e) return NULL;
     *e = (ls_node_early){ .stamp = stamp };
-    if (!space_without_table(ctx, &e->b, l, NULL)) return NULL;
+    if (!space_without_table(ctx, &e->space, l, NULL)) return NULL;
     ls_board_begin(c, stamp);
     const int to = (c->rank + c->count - 1) % c->count;
     return ls_comm_send(ctx, to, LS_TAG_FIRST, stamp, sizeof *stamp) ? e : NULL;
@@ -358,7 +358,7 @@ ls_node_early *ls_node_begin(ls_ctx *ctx, const ls_stamp *stamp, const ls_layout
  * ones, one of them finds out. */
 static bool compare_next(ls_node_early *e)
 {
-    ls_ctx *ctx = e->b.ctx;
+    ls_ctx *ctx = e->space.ctx;
     ls_comm *c = ctx->comm;
     const int from = (c->rank + 1) % c->count, bytes = sizeof e->next;
     bool is_here = false;
@@ -375,7 +375,7 @@ static bool compare_next(ls_node_early *e)
 
 static bool begin_between(ls_node_early *e)
 {
-    const space *b = &e->b;
+    const space *b = &e->space;
     if (!ls_board_compare(b->ctx, e->stamp)) return false;
     const int64_t *bound = share_between(b);
     each_span(b, b->comm->node.own, join_inside);
@@ -387,7 +387,7 @@ static bool begin_between(ls_node_early *e)
 /* To the next, if what it is at has ended. False: failed. */
 static bool is_on(ls_node_early *e, const ls_node_early *before, bool *on)
 {
-    const ls_comm *c = e->b.comm;
+    const ls_comm *c = e->space.comm;
     const uint64_t exchange = e->stamp->at.exchange;
     *on = false;
     switch (e->at) {
@@ -414,7 +414,7 @@ bool ls_node_go_on(ls_node_early *e, const ls_node_early *before)
     for (bool on = true; on;) {
         if (!is_on(e, before, &on)) return false;
         e->at += on;
-        e->b.comm->early.moved += on;
+        e->space.comm->early.moved += on;
     }
     return true;
 }

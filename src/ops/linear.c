@@ -51,12 +51,14 @@ static void forward(const ls_node *n)
 /* dw, in parts of half a millisecond or so while sums of other gradients are under way: they go on in between. */
 static void weight_gradient(const ls_node *n, const char *g, char *dw)
 {
-    enum { PRODUCTS = 1 << 26, MULTIPLE = 264 };
+    /* Of a part: products, and tiles at least, so that packing x anew for each does not count. */
+    enum { PRODUCTS = 1 << 26, TILES = 22 };
     const ls_kernel *k = n->ctx->kernel;
     const int64_t N = rows(n), D = features(n), O = outputs(n), bytes = (int64_t)k->bytes;
-    int64_t part = (PRODUCTS / MULTIPLE / (N * D + 1) + 1) * MULTIPLE;
-    /* Products by OpenBLAS may depend on their number of rows. */
-    if (part >= O || !k->openblas || !n->ctx->links->progress(n->ctx)) part = O;
+    const int64_t step = TILES * k->tile;
+    int64_t part = step ? (PRODUCTS / step / (N * D + 1) + 1) * step : O;
+    /* No tiles: OpenBLAS, whose products may depend on their number of rows. */
+    if (part >= O || !n->ctx->links->progress(n->ctx)) part = O;
     for (int64_t o = 0; o < O; o += part) {
         if (o > 0) n->ctx->links->progress(n->ctx);
         k->outer(N, leaf_of(n), part < O - o ? part : O - o, D, g + o * bytes, O, n->in[0].data, D,
