@@ -18,9 +18,10 @@
 /* Where this pays, measured on two cores. With more rows in all, a pass over the factors is longer than one over
  * the sums; with more of a rank's own, sums take so long that their traffic does not show; and smaller sums of
  * a rank alone are in its cache anyway. */
-enum { MOST_ROWS = 4096, MOST_OWN = 255, LEAST_BYTES = 4 << 20 };
-/* Right factors that stay in the second cache while the left ones pass; rows that shares are multiples of. */
-enum { REGION_BYTES = 1 << 20, SHARE = 4 };
+enum { MOST_ROWS = 4096, MOST_OWN = 512, LEAST_BYTES = 4 << 20 };
+/* Right factors that stay in the second cache, beside what the update writes, while the left ones pass; rows that
+ * shares are multiples of. */
+enum { REGION_BYTES = 512 << 10, SHARE = 4 };
 
 int64_t ls_comm_factor_rows(ls_ctx *ctx, const ls_row_sum *sum, bool common)
 {

@@ -34,7 +34,8 @@ static void outer_pack(int64_t rows, int64_t m, int64_t n, const void *g_, const
 /* The rows of a piece, no more leaves of it at a time than a tile's stack has room for. left, right: of
  * the first of the rows. */
 INLINE void packed_piece(const tile *t, ls_range at, int64_t rows, int64_t leaf_rows, const real *left,
-                         const real *right, real *kept, real *c, int64_t ldc, int64_t across)
+                         const real *right, real *kept, real *c, int64_t ldc, int64_t across,
+                         awaited *next)
 {
     const int64_t most = leaf_rows << SPAN_LOG;
     span          s = { at.from, at.to, rows, leaf_rows, 0 };
@@ -43,18 +44,17 @@ INLINE void packed_piece(const tile *t, ls_range at, int64_t rows, int64_t leaf_
         for (s.log = 0; leaf_rows << s.log < s.to - s.from;) s.log++;
         const real *a = left + (s.from - at.from) * TILE_ROWS, *b = right + (s.from - at.from) * WIDTH;
         const int width = vecs_for(across) * LANES;
-        if (across < width) outer_edge(t, &s, a, TILE_ROWS, b, WIDTH, width, kept, c, ldc, across, false);
-        else t->outer(&s, a, TILE_ROWS, b, WIDTH, NULL, kept, c, ldc, false);
+        if (across < width) outer_edge(t, &s, a, TILE_ROWS, b, WIDTH, width, kept, c, ldc, across, false, next);
+        else t->outer(&s, a, TILE_ROWS, b, WIDTH, NULL, kept, c, ldc, false, next);
     }
 }
 
-/* A tile's elements of what comes next. */
-INLINE void ask_for_next(const ls_block *b, int64_t i, int64_t rows, int64_t j, int64_t across)
+/* A tile's elements of what a block goes to. */
+INLINE awaited written_next(const ls_block *b, const tile *t, int64_t i, int64_t j, int64_t leaves)
 {
-    for (int a = 0; a < LS_MOST_WRITTEN && b->soon[a]; a++)
-        for (int64_t r = i; r < i + rows; r++)
-            for (int64_t at = 0; at < across; at += 64 / (int)sizeof(real))
-                ask_to_write((const real *)b->soon[a] + r * b->n + j + at);
+    awaited w = { { NULL }, b->n, t->rows, rows_with_leaf(t->rows, leaves) };
+    for (int a = 0; a < LS_MOST_WRITTEN && b->soon[a]; a++) w.at[a] = (const real *)b->soon[a] + i * b->n + j;
+    return w;
 }
 
 /* Of the next tile's left factors, as much as is one panel's part. */
@@ -76,6 +76,7 @@ static void outer_packed(int64_t count, const ls_packed *of, int64_t leaf_rows, 
     real         *c = b->c;
     const int64_t rows = of[count - 1].piece.to;
     leaf_rows = least(leaf_rows, rows);
+    const int64_t leaves = (rows + leaf_rows - 1) / leaf_rows;
     for (int64_t j = b->j.from, across; j < b->j.to; j += across, c += across) {
         across = least(b->j.to - j, WIDTH);
         for (int64_t r = b->i.from, end; r < b->i.to; r = end) {
@@ -83,14 +84,14 @@ static void outer_packed(int64_t count, const ls_packed *of, int64_t leaf_rows, 
             const tile   *t = tiles[vecs_for(across) - 1];
             while (t->rows > least(b->i.to - r, TILE_ROWS - inside)) t++;
             end = r + t->rows;
-            ask_for_next(b, r, t->rows, j, across);
+            awaited next = written_next(b, t, r, j, leaves);
             if (end == b->i.to) ask_for_left(count, of, m, end - end % TILE_ROWS + (end % TILE_ROWS ? TILE_ROWS : 0), b, j);
             for (const ls_packed *p = of; p < of + count; p++) {
                 const int64_t own = p->own.to - p->own.from, at = p->piece.from - p->own.from;
                 const real   *left = (const real *)p->at + r / TILE_ROWS * tile_reals(own) + inside;
                 const real   *right = (const real *)p->at + tiles_reals(own, m) + j / WIDTH * panel_reals(own);
                 packed_piece(t, p->piece, rows, leaf_rows, left + at * TILE_ROWS, right + at * WIDTH, kept,
-                             c + (r - b->i.from) * b->ldc, b->ldc, across);
+                             c + (r - b->i.from) * b->ldc, b->ldc, across, &next);
             }
         }
     }

@@ -33,16 +33,6 @@ static inline bool collide(int64_t ld)
     return ld * (int64_t)sizeof(real) % WAY == 0;
 }
 
-/* To be written soon, at a place that other cores may have read. */
-INLINE void ask_to_write(const real *p)
-{
-#if defined(__x86_64__)
-    __asm__ volatile("prefetchw %0" : : "m"(*p));
-#else
-    __builtin_prefetch(p, 1);
-#endif
-}
-
 /* ---- inner ----------------------------------------------------------------------------------- */
 /* c(i,j) = sum_k left(i,k) right(j,k): left a row's factor, right a column's. */
 typedef struct operand { const real *at; int64_t item, k; } operand; /* elements from one to the next */
@@ -294,14 +284,17 @@ static region region_of(int64_t rows, int64_t leaf_rows)
 
 /* A tile's result that is not a whole number of vecs wide. */
 static void outer_edge(const tile *t, const span *s, const real *g, int64_t ldg, const real *x, int64_t ldx, int width,
-                       real *kept, real *c, int64_t ldc, int64_t across, bool add)
+                       real *kept, real *c, int64_t ldc, int64_t across, bool add, awaited *next)
 {
     real edge[TILE_ROWS * WIDTH] ALIGNED;
-    t->outer(s, g, ldg, x, ldx, NULL, kept, edge, width, false);
+    t->outer(s, g, ldg, x, ldx, NULL, kept, edge, width, false, next);
     for (int i = 0; i < t->rows && s->to == s->rows; i++)
         for (int64_t v = 0; v < across; v += LANES)
             finish(load(edge + i * width + v), c + i * ldc + v, least(across - v, LANES), add);
 }
+
+/* Of a tile of so many rows and leaves: rows that are asked for with each leaf. */
+static int rows_with_leaf(int rows, int64_t leaves) { return (int)((rows + leaves - 1) / leaves); }
 
 /* Soon wanted: count reals at p. Packing reads short pieces of rows, which no processor foresees. */
 INLINE void ask_for(const real *p, int64_t count)
@@ -362,6 +355,7 @@ static void outer_span(const span *s, int64_t m, int64_t n, const real *g, int64
     real          right[REGION_COLUMNS / WIDTH * (SPAN / 2 * WIDTH + PANEL_GAP)] ALIGNED;
     const bool    x_packed = m > 3 * tiles[PANEL_VECS - 1]->rows || n % LANES, g_packed = n > 2 * WIDTH;
     const bool    asks = s->to == s->rows && rows >= ASKED_ROWS;
+    const int64_t leaves = (rows + s->leaf_rows - 1) / s->leaf_rows;
     if (x_packed && whole < n) pack_panels(rows, n - whole, x + whole, ldx, of_panel, right + whole / WIDTH * of_panel);
     for (int64_t i = 0, slot = 0, here; i < m; i += here, slot = (slot + 1) % GROUP) {
         here = least(m - i, TILE_ROWS);
@@ -378,10 +372,10 @@ static void outer_span(const span *s, int64_t m, int64_t n, const real *g, int64
                 const int64_t lda = g_packed ? TILE_ROWS : ldg, ldb = in_place ? ldx : WIDTH;
                 real *copy = x_packed && in_place ? panel : NULL;
                 real *k = kept + (j * m + (i + r) * width) * depth, *to = c + (i + r) * ldc + j;
-                for (int q = 0; q < t->rows && asks; q++)
-                    for (int64_t v = 0; v < across; v += 64 / (int)sizeof(real)) ask_to_write(to + q * ldc + v);
-                if (across < width) outer_edge(t, s, a, lda, b, ldb, width, k, to, ldc, across, add);
-                else t->outer(s, a, lda, b, ldb, copy, k, to, ldc, add);
+                awaited  own = { { to }, ldc, t->rows, rows_with_leaf(t->rows, leaves) };
+                awaited *next = asks ? &own : NULL;
+                if (across < width) outer_edge(t, s, a, lda, b, ldb, width, k, to, ldc, across, add, next);
+                else t->outer(s, a, lda, b, ldb, copy, k, to, ldc, add, next);
             }
         }
     }

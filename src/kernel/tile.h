@@ -15,6 +15,27 @@ enum {
     SECOND = 2,     /* they may fall on one another, has no room for so many: a prefetch's locality */
 };
 
+/* To be written soon, at a place that other cores may have read. */
+INLINE void ask_to_write(const real *p)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*p));
+#else
+    __builtin_prefetch(p, 1);
+#endif
+}
+
+/* Rows of arrays, each like a tile's result, that will be written once it is made. They are asked from memory
+ * while it is, some rows with every leaf: much of what is asked at once a processor drops. */
+typedef struct awaited { const real *at[LS_MOST_WRITTEN]; int64_t ld; int rows, with_leaf; } awaited;
+
+INLINE void ask_with_leaf(int width, awaited *w)
+{
+    for (int r = 0; r < w->with_leaf && w->rows > 0; r++, w->rows--)
+        for (int i = 0; i < LS_MOST_WRITTEN && w->at[i]; i++, w->at[i - 1] += w->ld)
+            for (int v = 0; v < width; v += 64 / (int)sizeof(real)) ask_to_write(w->at[i] + v);
+}
+
 /* acc[i][j] = fused(a[i * a_i + k * a_k], b[k * ldb + j * LANES], acc[i][j]) for k = 0, 1, ...
  * copy: the rows of b are stored there on the way, one after the other; or NULL. */
 INLINE void chain(int rows, int vecs, int64_t count, const real *a, int64_t a_i, int64_t a_k,
@@ -231,9 +252,9 @@ INLINE void products(int rows, int vecs, const real *g, const real *x, real *cop
  * this span in local, those of spans in kept, each an array [rows, vecs * LANES]. Number i, of a leaf in
  * its span or of a span, finds one subtree for each bit of i that is set, the largest first; it joins as
  * many of them as i has ones at its end, and the last leaf joins all. A leaf that goes on in the next
- * span waits in kept. */
+ * span waits in kept. next: what is written once c is there, or NULL. */
 INLINE void outer_tile(int rows, int vecs, const span *s, const real *g, int64_t ldg, const real *x,
-                       int64_t ldx, real *copy, real *kept, real *c, int64_t ldc, bool add)
+                       int64_t ldx, real *copy, real *kept, real *c, int64_t ldc, bool add, awaited *next)
 {
     const int     width = vecs * LANES, size = rows * width;
     const int64_t leaf = s->from / s->leaf_rows, number = leaf >> s->log;
@@ -244,6 +265,7 @@ INLINE void outer_tile(int rows, int vecs, const span *s, const real *g, int64_t
     vec           acc[TILE_ROWS][VECS];
     for (int64_t i = 0, to_come = s->to - s->from;; i++, begun = false, rest = s->leaf_rows) {
         const int64_t here = to_come < rest ? to_come : rest, done = begun ? 0 : 1;
+        if (next) ask_with_leaf(width, next);
         if (begun) fetch(rows, vecs, kept_top, width, acc);
         else products(rows, vecs, g, x, copy, acc);
         const real *g_on = g + done * ldg, *x_on = x + done * ldx;
@@ -284,7 +306,7 @@ typedef struct tile {
     int rows;
     void (*inner)(const steps *s, const factors *f, real *sums, const target *t);
     void (*outer)(const span *s, const real *g, int64_t ldg, const real *x, int64_t ldx, real *copy, real *kept,
-                  real *c, int64_t ldc, bool add);
+                  real *c, int64_t ldc, bool add, awaited *next);
 } tile;
 
 #define DEFINE_INNER(rows, vecs)                                                                     \
@@ -295,9 +317,9 @@ typedef struct tile {
 #define DEFINE_OUTER(rows, vecs)                                                                     \
     static void outer_##rows##x##vecs(const span *s, const real *g, int64_t ldg, const real *x,      \
                                       int64_t ldx, real *copy, real *kept, real *c, int64_t ldc,     \
-                                      bool add)                                                      \
+                                      bool add, awaited *next)                                       \
     {                                                                                                \
-        outer_tile(rows, vecs, s, g, ldg, x, ldx, copy, kept, c, ldc, add);                          \
+        outer_tile(rows, vecs, s, g, ldg, x, ldx, copy, kept, c, ldc, add, next);                    \
     }
 TILES_1(DEFINE_INNER)
 TILES_1(DEFINE_OUTER)
