@@ -9,7 +9,8 @@
 enum {
     PANEL_VECS = 2, WIDTH = PANEL_VECS * LANES, /* columns of a panel */
     WIDE = WIDE_VECS * LANES, WIDE_ROWS = 256, /* of a wide one; rows that pay for it */
-    PACKED = 768 * 1024 / (int)sizeof(real), /* reals of inner's panels: they stay in the second cache */
+    PACKED = 512 * 1024 / (int)sizeof(real), /* reals of inner's panels: they stay in the second cache */
+    FAR = 2048 * 1024 / (int)sizeof(real), /* reals of left factors that are hardly in a cache when they are read first */
     STEPS = 2048,                          /* of k that a panel holds; a multiple of BLOCK */
     CHUNK = 384,                           /* rows whose sums are under way where k is longer */
     REGION_ROWS = 264, REGION_COLUMNS = 512, /* of c; half as many columns for the longer spans */
@@ -105,7 +106,7 @@ static bool turning_pays(int64_t m, int64_t n, int64_t k, operand right, int64_t
  * them; those that lie in rows are copied there by the first rows' tiles. sums: [rows, width] between the
  * calls of one result, or, where s is all of k, of one tile. */
 static void inner_panels(const steps *s, int64_t rows, int64_t columns, int width, operand left,
-                         operand right, real *packed, real *sums, const target *to)
+                         operand right, real *packed, real *sums, const target *to, later *next)
 {
     const int64_t count = s->to - s->from;
     const bool    whole = count == s->k, lie = right.item == 1 && columns % width == 0;
@@ -114,8 +115,8 @@ static void inner_panels(const steps *s, int64_t rows, int64_t columns, int widt
         const operand r = { right.at + j * right.item, right.item, right.k };
         pack(r, least(columns - j, width), count, width, packed + j * count);
     }
-    const bool copied = lie && s->k >= SHORT && rows > t->rows;
-    factors    f = { left.at, left.item, left.k, packed, width, NULL };
+    const bool copied = lie && s->k >= SHORT && rows > t->rows, far = whole && left.k == 1 && rows * count > FAR;
+    factors    f = { left.at, left.item, left.k, packed, width, NULL, next };
     target     here = *to;
     for (int64_t i = 0; i < rows; i += t->rows) {
         while (t->rows > rows - i) t++;
@@ -128,7 +129,7 @@ static void inner_panels(const steps *s, int64_t rows, int64_t columns, int widt
             here.c = to->c + (to->turned ? j * to->ldc + i : i * to->ldc + j);
             here.bias = to->bias ? to->bias + (to->turned ? i : j) : NULL;
             here.columns = least(columns - j, width);
-            t->inner(s, &f, whole ? sums : sums + i * width, &here);
+            (far && j == 0 ? t->inner_far : t->inner)(s, &f, whole ? sums : sums + i * width, &here);
         }
     }
 }
@@ -217,6 +218,16 @@ static int64_t fair(int64_t columns, int width, int64_t most)
     return panels ? (panels + groups - 1) / groups * width : columns;
 }
 
+/* What is packed after the columns from .. to, of which each lies together: asked for while rows pass. */
+static later packed_next(operand right, int64_t rows, int64_t k, int64_t from, int64_t to, int64_t columns, int width)
+{
+    if (right.k != 1 || right.item != k || k < SHORT || k > STEPS || to >= columns) return (later){ NULL, NULL, 0 };
+    const real   *at = right.at + to * k, *end = right.at + least(columns, 2 * to - from) * k;
+    const int64_t most = width > WIDTH ? wide_tiles->rows : tiles[width / LANES - 1]->rows;
+    const int64_t blocks = (rows + most - 1) / most * ((to - from + width - 1) / width) * ((k + BLOCK - 1) / BLOCK);
+    return (later){ at, end, ((end - at) / LINE_REALS + blocks - 1) / blocks };
+}
+
 static void inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
                   int64_t b_k, int64_t b_n, const void *bias, void *c, int64_t ldc, bool add)
 {
@@ -247,11 +258,12 @@ static void inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void
             target    to = all;
             to.c += to.turned ? j * ldc + i : i * ldc + j;
             if (bias) to.bias += to.turned ? i : j;
+            later next = packed_next(right, rows, k, j, j + across, columns, width);
             for (int64_t from = 0; from == 0 || from < k; from += STEPS) {
                 const steps   s = { from, least(from + STEPS, k), k };
                 const operand l = { left.at + i * left.item + from * left.k, left.item, left.k };
                 const operand r = { right.at + j * right.item + from * right.k, right.item, right.k };
-                inner_panels(&s, least(rows - i, at_once), across, width, l, r, packed, sums, &to);
+                inner_panels(&s, least(rows - i, at_once), across, width, l, r, packed, sums, &to, &next);
             }
         }
 }

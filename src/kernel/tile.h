@@ -13,6 +13,8 @@ enum {
     TILE_VECS = 24, /* of sums, at most */
     AHEAD = 40,     /* rows of b between what is asked for from memory and what is used; the nearest cache, where */
     SECOND = 2,     /* they may fall on one another, has no room for so many: a prefetch's locality */
+    LINE_REALS = 64 / (int)sizeof(real),
+    LEFT_AHEAD = 8 * LINE_REALS, /* reals of a row between what is asked for and what is used */
 };
 
 /* To be written soon, at a place that other cores may have read. */
@@ -33,7 +35,16 @@ INLINE void ask_with_leaf(int width, awaited *w)
 {
     for (int r = 0; r < w->with_leaf && w->rows > 0; r++, w->rows--)
         for (int i = 0; i < LS_MOST_WRITTEN && w->at[i]; i++, w->at[i - 1] += w->ld)
-            for (int v = 0; v < width; v += 64 / (int)sizeof(real)) ask_to_write(w->at[i] + v);
+            for (int v = 0; v < width; v += LINE_REALS) ask_to_write(w->at[i] + v);
+}
+
+/* What is read after some products, from one end to the other: asked likewise, some lines with every block. */
+typedef struct later { const real *at, *end; int64_t with_block; } later;
+
+INLINE void ask_with_block(later *l)
+{
+    for (int64_t i = 0; i < l->with_block && l->at < l->end; i++, l->at += LINE_REALS)
+        __builtin_prefetch(l->at, 0, SECOND);
 }
 
 /* acc[i][j] = fused(a[i * a_i + k * a_k], b[k * ldb + j * LANES], acc[i][j]) for k = 0, 1, ...
@@ -57,6 +68,22 @@ INLINE void chain(int rows, int vecs, int64_t count, const real *a, int64_t a_i,
             UNROLL
             for (int j = 0; j < vecs; j++) acc[i][j] = fused(left, right[j], acc[i][j]);
         }
+    }
+}
+
+/* chain() where each row of a lies together and comes from memory, k: of the first step, of so many. Rows are
+ * asked for line by line as they are used, and those of the next tile behind them: what many rows read side by
+ * side no processor foresees. */
+INLINE void chain_of_rows(int rows, int vecs, int64_t from, int64_t count, int64_t k, const real *a, int64_t a_i,
+                          const real *b, int64_t ldb, vec acc[][VECS])
+{
+    for (int64_t to = from + count; from < to; from += LINE_REALS) {
+        const int64_t here = to - from < LINE_REALS ? to - from : LINE_REALS, ask = from + LEFT_AHEAD;
+        const real   *ahead = ask < k ? a + ask : a + rows * a_i + (ask - k);
+        UNROLL
+        for (int i = 0; i < rows; i++) __builtin_prefetch(ahead + i * a_i);
+        chain(rows, vecs, here, a + from, a_i, 1, b, ldb, NULL, acc);
+        b += here * ldb;
     }
 }
 
@@ -114,8 +141,15 @@ enum {
     SHORT = 8,   /* shorter ones are rounded apart: part of the rule */
 };
 
-/* A part of inner's products: steps from .. to of k, whose first factors are at a and b. */
-typedef struct factors { const real *a; int64_t a_i, a_k; const real *b; int64_t ldb; real *copy; } factors;
+/* A part of inner's products: steps from .. to of k, whose first factors are at a and b. next: or NULL. */
+typedef struct factors {
+    const real *a;
+    int64_t     a_i, a_k;
+    const real *b;
+    int64_t     ldb;
+    real       *copy;
+    later      *next;
+} factors;
 typedef struct steps { int64_t from, to, k; } steps;
 typedef struct target {
     const real *bias; /* or NULL */
@@ -196,9 +230,9 @@ INLINE void inner_end(int rows, int vecs, const target *t, vec acc[][VECS])
     else deliver_turned(rows, vecs, t, acc, false);
 }
 
-/* sums: [rows, vecs * LANES], of the blocks so far. Structures come by address: fields that were just
+/* sums: [rows, vecs * LANES], of the blocks so far. far: rows of a, of all k, come from memory. Structures come by address: fields that were just
  * written are read one by one, as a processor passes them on. */
-INLINE void inner_tile(int rows, int vecs, const steps *s, const factors *f, real *sums, const target *t)
+INLINE void inner_tile(int rows, int vecs, bool far, const steps *s, const factors *f, real *sums, const target *t)
 {
     const real *a = f->a, *b = f->b;
     real       *copy = f->copy;
@@ -215,7 +249,9 @@ INLINE void inner_tile(int rows, int vecs, const steps *s, const factors *f, rea
             UNROLL
             for (int j = 0; j < vecs; j++) acc[i][j] = (vec){ 0 };
         }
+        if (f->next) ask_with_block(f->next);
         if (copy) chain(rows, vecs, count, a, f->a_i, f->a_k, b, f->ldb, copy, acc);
+        else if (far) chain_of_rows(rows, vecs, k, count, s->k, f->a, f->a_i, b, f->ldb, acc);
         else chain(rows, vecs, count, a, f->a_i, f->a_k, b, f->ldb, NULL, acc);
         a += count * f->a_k, b += count * f->ldb;
         if (copy) copy += count * vecs * LANES;
@@ -296,24 +332,28 @@ INLINE void outer_tile(int rows, int vecs, const span *s, const real *g, int64_t
  * read half as many rows of a at once, for each of which there must be a place in the nearest cache. */
 #define TILES_1(X) X(12, 1) X(10, 1) X(8, 1) X(6, 1) X(4, 1) X(2, 1) X(1, 1)
 #if VEC_REGISTERS == 32
-#define TILES_2(X) X(12, 2) X(10, 2) X(8, 2) X(6, 2) X(4, 2) X(2, 2) X(1, 2)
+#define TILES_2(TALL, X) TALL(12, 2) X(10, 2) X(8, 2) X(6, 2) X(4, 2) X(2, 2) X(1, 2)
 #define TILES_WIDE(X) X(6, 4) X(4, 4) X(2, 4) X(1, 4)
 #else
-#define TILES_2(X) X(6, 2) X(4, 2) X(2, 2) X(1, 2)
+#define TILES_2(TALL, X) TALL(6, 2) X(4, 2) X(2, 2) X(1, 2)
 #endif
 
 typedef struct tile {
     int rows;
     void (*inner)(const steps *s, const factors *f, real *sums, const target *t);
+    void (*inner_far)(const steps *s, const factors *f, real *sums, const target *t); /* of the tallest; else inner */
     void (*outer)(const span *s, const real *g, int64_t ldg, const real *x, int64_t ldx, real *copy, real *kept,
                   real *c, int64_t ldc, bool add, awaited *next);
 } tile;
 
-#define DEFINE_INNER(rows, vecs)                                                                     \
-    static void inner_##rows##x##vecs(const steps *s, const factors *f, real *sums, const target *t) \
-    {                                                                                                \
-        inner_tile(rows, vecs, s, f, sums, t);                                                       \
+#define DEFINE_INNER_AS(name, rows, vecs, far)                                              \
+    static void name(const steps *s, const factors *f, real *sums, const target *t)         \
+    {                                                                                       \
+        inner_tile(rows, vecs, far, s, f, sums, t);                                         \
     }
+#define DEFINE_INNER(rows, vecs) DEFINE_INNER_AS(inner_##rows##x##vecs, rows, vecs, false)
+#define DEFINE_INNER_FAR(rows, vecs) DEFINE_INNER_AS(inner_far_##rows##x##vecs, rows, vecs, true)
+#define NOTHING(rows, vecs)
 #define DEFINE_OUTER(rows, vecs)                                                                     \
     static void outer_##rows##x##vecs(const span *s, const real *g, int64_t ldg, const real *x,      \
                                       int64_t ldx, real *copy, real *kept, real *c, int64_t ldc,     \
@@ -323,18 +363,20 @@ typedef struct tile {
     }
 TILES_1(DEFINE_INNER)
 TILES_1(DEFINE_OUTER)
-TILES_2(DEFINE_INNER)
-TILES_2(DEFINE_OUTER)
+TILES_2(DEFINE_INNER, DEFINE_INNER)
+TILES_2(DEFINE_INNER_FAR, NOTHING)
+TILES_2(DEFINE_OUTER, DEFINE_OUTER)
 
-#define TILE_ENTRY(rows, vecs) { rows, inner_##rows##x##vecs, outer_##rows##x##vecs },
+#define TILE_ENTRY(rows, vecs) { rows, inner_##rows##x##vecs, inner_##rows##x##vecs, outer_##rows##x##vecs },
+#define TALL_ENTRY(rows, vecs) { rows, inner_##rows##x##vecs, inner_far_##rows##x##vecs, outer_##rows##x##vecs },
 static const tile tiles[][7] = {
     { TILES_1(TILE_ENTRY) },
-    { TILES_2(TILE_ENTRY) },
+    { TILES_2(TALL_ENTRY, TILE_ENTRY) },
 };
 
 #if defined(TILES_WIDE)
 TILES_WIDE(DEFINE_INNER)
-#define WIDE_ENTRY(rows, vecs) { rows, inner_##rows##x##vecs, NULL },
+#define WIDE_ENTRY(rows, vecs) { rows, inner_##rows##x##vecs, inner_##rows##x##vecs, NULL },
 static const tile wide_tiles[] = { TILES_WIDE(WIDE_ENTRY) };
 enum { WIDE_VECS = 4 };
 #else

@@ -18,7 +18,7 @@ static void check_inner(const ls_kernel *k, int64_t m, int64_t n, int64_t count,
     const ls_dtype t = k->dtype;
     const int64_t lda = count + below(s, 3), ldc = n + below(s, 3);
     const int64_t b_k = how == BY_ROW ? n + 1 : how == BY_COLUMN ? 1 : 2;
-    const int64_t b_n = how == BY_ROW ? 1 : how == BY_COLUMN ? count + 2 : 2 * count + 1;
+    const int64_t b_n = how == BY_ROW ? 1 : how == BY_COLUMN ? count + below(s, 3) : 2 * count + 1;
     const int64_t sizes[] = { m * lda, (count + 1) * b_k + (n + 1) * b_n, n, m * ldc };
     double *v[4];
     void *p[4];
@@ -56,6 +56,7 @@ Test(kernel, inner_follows_the_rule)
         check_inner(k, 1, 500, 270, BY_ROW, false, false, &s);
         check_inner(k, 500, 1, 270, BY_ROW, true, false, &s);
         for (int i = 0; i < 8; i++) check_inner(k, 80, 1, COLLIDE, BY_COLUMN, true, i & 1, &s);
+        for (int i = 0; i < 4; i++) check_inner(k, 1, 140000, 0, BY_COLUMN, true, false, &s);
         for (int add = 0; add < 2; add++) {
             check_inner(k, 14, 210, 2000, BY_ROW, false, add,
                         &s); /* more columns than are packed */
@@ -65,6 +66,10 @@ Test(kernel, inner_follows_the_rule)
             check_inner(k, 261, 201, 300, BY_ROW, true, add,
                         &s); /* wide tiles, and columns that are left */
             check_inner(k, 259, 197, COLLIDE, BY_COLUMN, true, add, &s);
+            for (int i = 0; i < 3;
+                 i++) /* several groups of panels, of columns that lie together or not */
+                check_inner(k, 70, 500, COLLIDE, BY_COLUMN, false, add, &s);
+            check_inner(k, 14, 307, 1999, BY_COLUMN, true, add, &s); /* left factors that are far */
         }
     }
 }
