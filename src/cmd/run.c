@@ -45,23 +45,34 @@ ls_status ls_config_stored(ls_settings *s, const char *from, const char *text, l
 }
 
 /* ---- reading, on the root -------------------------------------------------------------------- */
+/* What a stream has collected, kept; NULL: it could not. The stream is closed. */
+static char *keep(FILE *out, char **made, const size_t *bytes, ls_arena *a, ls_failure *f)
+{
+    char *kept = NULL;
+    bool is_bad = !out || ferror(out);
+    if (out && !fclose(out) && !is_bad) kept = ls_text_keep(a, *made, *bytes, f);
+    free(*made);
+    return kept;
+}
+
+/* As much as is too long, and no more. */
 static ls_status read_file(const char *path, ls_arena *a, const char **text, size_t *bytes,
                            ls_failure *f)
 {
-    char *buffer = ls_arena_take(a, LS_YAML_MAX_BYTES + 1);
-    ssize_t got = 1;
-    *bytes = 0;
-    *text = buffer;
-    if (!buffer) return ls_failure_memory(f, LS_YAML_MAX_BYTES + 1, "reading %s", path);
+    char piece[4096], *made = NULL;
+    size_t total = 0;
     int file = ls_source_open(path, f);
     if (file < 0) return f->status;
-    while (got > 0 && *bytes <= LS_YAML_MAX_BYTES) {
-        got = read(file, buffer + *bytes, LS_YAML_MAX_BYTES + 1 - *bytes);
-        if (got < 0 && errno == EINTR) got = 1;
+    FILE *out = open_memstream(&made, bytes);
+    for (ssize_t got = 1; out && got > 0 && total <= LS_YAML_MAX_BYTES;) {
+        got = read(file, piece, sizeof piece);
+        if (got > 0) total += fwrite(piece, 1, (size_t)got, out);
+        else if (got < 0 && errno == EINTR) got = 1;
         else if (got < 0) ls_failure_set(f, LS_ERR_IO, "%s: %s", path, strerror(errno));
-        else *bytes += (size_t)got;
     }
     if (close(file)) ls_failure_set(f, LS_ERR_IO, "%s: %s", path, strerror(errno));
+    *text = keep(out, &made, bytes, a, f);
+    if (!*text && !f->status) ls_failure_memory(f, total + 1, "reading %s", path);
     return f->status;
 }
 
@@ -89,7 +100,7 @@ typedef struct head {
 
 static void *pack(const ls_inputs *in, ls_arena *a, size_t *bytes, ls_failure *f)
 {
-    char *made = NULL, *kept = NULL;
+    char *made = NULL;
     head h = { in->count, 0, in->bytes };
     for (const char *const *e = in->environment; *e; e++) h.variables += !strncmp(*e, "LS_", 3);
     FILE *out = open_memstream(&made, bytes);
@@ -101,10 +112,8 @@ static void *pack(const ls_inputs *in, ls_arena *a, size_t *bytes, ls_failure *f
         for (const char *const *e = in->environment; *e; e++)
             if (!strncmp(*e, "LS_", 3)) fwrite(*e, strlen(*e) + 1, 1, out);
         if (in->bytes) fwrite(in->text, in->bytes, 1, out);
-        bool is_bad = ferror(out) != 0;
-        if (!fclose(out) && !is_bad) kept = ls_text_keep(a, made, *bytes, f);
     }
-    free(made);
+    char *kept = keep(out, &made, bytes, a, f);
     if (!kept) ls_failure_memory(f, *bytes + 1, "sharing the configuration");
     return kept;
 }
