@@ -166,8 +166,8 @@ static void run_epoch(fit *f)
 static void warn_of_idle_ranks(ls_ctx *ctx, const ls_run *run)
 {
     int64_t rows = ls_dataset_rows(ls_loader_dataset(run->data));
-    int64_t batch = ls_loader_options(run->data)->batch_size,
-            idle = ls_part_idle(ctx, batch < rows ? batch : rows);
+    int64_t wanted = ls_loader_options(run->data)->batch_size,
+            batch = wanted < rows ? wanted : rows, idle = ls_part_idle(ctx, batch);
     if (idle && ctx->is_root && !ctx->failure.status)
         fprintf(stderr,
                 "lockstep: %lld ranks idle: a batch of %lld rows has fewer leaves of %lld rows "

@@ -61,6 +61,20 @@ FILE *ls_text_open(const char *path, int flags, const char *mode)
     return file;
 }
 
+bool ls_text_may_go(const char *path, const char *begin)
+{
+    struct stat st;
+    char first[64];
+    size_t count = strlen(begin);
+    if (stat(path, &st) || !S_ISREG(st.st_mode) || st.st_size == 0) return true;
+    FILE *file = ls_text_open(path, O_RDONLY, "r");
+    if (!file) return true; /* opening it to write says why */
+    if ((off_t)count > st.st_size) count = (size_t)st.st_size;
+    bool may = fread(first, 1, count, file) == count && !memcmp(first, begin, count);
+    (void)fclose(file);
+    return may;
+}
+
 /* Only a regular file has an end that can be cut off. */
 static bool cut_off(FILE *log, int64_t done)
 {
@@ -73,6 +87,10 @@ ls_status ls_report_open(ls_ctx *ctx, const ls_run *run)
 {
     if (!ctx->is_root || !run->log_file || ctx->failure.status) return ctx->failure.status;
     if (make_directory(ctx, run->log_file)) return ctx->failure.status;
+    if (!ls_text_may_go(run->log_file, "{\"epoch\":"))
+        return ls_fail(ctx, LS_ERR_OUTPUT,
+                       "%s: is no log, and would be overwritten; log.file must name another file",
+                       run->log_file);
     int64_t done = ls_steps_done(run);
     FILE *log = done ? ls_text_open(run->log_file, O_RDWR, "r+")
                      : ls_text_open(run->log_file, O_WRONLY | O_TRUNC, "w");

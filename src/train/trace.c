@@ -31,9 +31,16 @@ struct ls_trace {
 static const char *const names[] = { "read", "forward",   "backward", "reduce and update",
                                      "save", "validation" };
 
+#define FIRST_WORDS "{\"displayTimeUnit\":\"ms\",\"traceEvents\":["
+
 ls_trace *ls_trace_begin(ls_ctx *ctx, const ls_run *run)
 {
     if (!run->trace_file || ctx->failure.status) return NULL;
+    if (ctx->is_root && !ls_text_may_go(run->trace_file, FIRST_WORDS))
+        ls_fail(ctx, LS_ERR_OUTPUT,
+                "%s: is no timeline, and would be overwritten; --trace must name another file",
+                run->trace_file);
+    if (ls_agree(ctx)) return NULL;
     ls_trace *t = ls_new(ctx, sizeof *t, "the timeline");
     if (!t) return NULL;
     t->ctx = ctx;
@@ -85,7 +92,7 @@ ls_status ls_trace_end(ls_trace *t, const ls_run *run)
     if (ctx->is_root && !ctx->failure.status &&
         !(o.file = ls_text_open(run->trace_file, O_WRONLY | O_TRUNC, "w")))
         ls_fail(ctx, LS_ERR_OUTPUT, "%s: %s", run->trace_file, strerror(errno));
-    if (o.file) fprintf(o.file, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n");
+    if (o.file) fputs(FIRST_WORDS "\n", o.file);
     ls_status status = ctx->links->collect(ctx, t->span, (size_t)t->count * sizeof *t->span,
                                            sizeof *t->span, write_spans, &o);
     if (o.file) {

@@ -102,5 +102,7 @@ ls_status ls_report_epoch(ls_ctx *ctx, ls_report *r, const ls_history *h);
 /* A file for text, made where it is not there; flags and mode as of open() and fopen(). Does not wait where it is
  * a FIFO that nobody reads. */
 FILE *ls_text_open(const char *path, int flags, const char *mode);
+/* Whether a file may be overwritten by one that begins so: it does so too, as far as it goes, or is not there. */
+bool ls_text_may_go(const char *path, const char *begin);
 /* Cuts the log back to the steps done; starts it anew for a run that has done none. */
 ls_status ls_report_open(ls_ctx *ctx, const ls_run *run);

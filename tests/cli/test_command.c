@@ -355,6 +355,40 @@ Test(run, writes_a_log)
     free(log);
 }
 
+/* A slip of the name costs no data: what is no log, or no timeline, is not written over. */
+Test(run, overwrites_nothing_but_its_own)
+{
+    make_run();
+    size_t before = 0, after = 0;
+    free(read_text("train.h5", &before));
+    expect_end(
+        lockstep("train", "small.yaml", "--log.file=train.h5"), 73, NULL,
+        "lockstep: train.h5: is no log, and would be overwritten; log.file must name another "
+        "file\n");
+    expect_end(lockstep("train", "small.yaml", "--trace=train.h5"), 73, NULL,
+               "lockstep: train.h5: is no timeline, and would be overwritten; --trace must name "
+               "another file\n");
+    free(read_text("train.h5", &after));
+    cr_expect(before > 0 && before == after);
+    for (int i = 0; i < 2; i++) /* its own, and one that was not finished */
+        expect_end(lockstep("train", "small.yaml", "--fresh", "--log.file=l", "--trace=t"), 0, NULL,
+                   "");
+    write_text("l", "{\"ep");
+    expect_end(lockstep("train", "small.yaml", "--fresh", "--log.file=l"), 0, NULL, "");
+}
+
+Test(run, few_rows_leave_ranks_idle)
+{
+    write_text("five.csv", "1,2\n2,2\n3,1\n0,0\n5,5\n");
+    expect_end(lockstep("convert", "five.csv", "five.h5"), 0, NULL, "");
+    write_text("five.yaml", "data: {train: five.h5, batch_size: 1000}\nmodel: [linear: 1]\n"
+                            "loss: mse\noptimizer: {sgd: {lr: 0.001}}\ntrain: {epochs: 1}\n");
+    expect_end(
+        lockstep_on(2, "train", "five.yaml"), 0, NULL,
+        "lockstep: 1 ranks idle: a batch of 5 rows has fewer leaves of 32 rows than there are "
+        "ranks; larger batches, smaller leaves or fewer ranks help\n");
+}
+
 /* Every layer in one model, and every loss with outputs that suit it: stopped on two ranks, gone on
  * with on one. */
 Test(run, every_layer_and_loss)
