@@ -252,6 +252,8 @@ ls_status ls_yaml_parse(const char *from, const char *text, size_t bytes, ls_are
                         ls_yaml **out, ls_failure *f)
 {
     *out = NULL;
+    static const char mark[] = "\xef\xbb\xbf"; /* of the byte order, which says nothing in UTF-8 */
+    if (bytes >= 3 && !memcmp(text, mark, 3)) text += 3, bytes -= 3;
     reading r = { .from = from, .text = text, .bytes = bytes, .arena = a, .f = f };
     if (bytes > LS_YAML_MAX_BYTES)
         return ls_failure_set(f, LS_ERR_CONFIG, "%s: larger than %d bytes: is it a configuration?",

@@ -63,6 +63,14 @@ Test(yaml, hostile_files_end_soon, .timeout = 60)
     free(text);
 }
 
+Test(yaml, a_byte_order_mark_is_no_text)
+{
+    reading *r = resolve("\xef\xbb\xbf" WHOLE);
+    cr_expect_eq(r->failure.status, LS_OK, "%s", r->failure.text);
+    expect_config(resolve("\xef\xbb\xbfseed: x\n" WHOLE),
+                  "run.yaml:1:7: seed must be a whole number, 0 or more, not \"x\"");
+}
+
 /* ---- keys ------------------------------------------------------------------------------------ */
 Test(schema, defaults)
 {
