@@ -116,6 +116,12 @@ static ls_status work_out(ls_ctx *ctx, ls_dataset *d)
     p.level = take(ctx, 65 * figures);
     double *mean = take(ctx, figures), *deviation = take(ctx, figures);
     if (ctx->failure.status || means(&p, mean)) return ls_agree(ctx);
+    for (int64_t i = 0; i < p.features; i++)
+        if (!isfinite(mean[i]))
+            return ls_fail(ctx, LS_ERR_DATA,
+                           "%s: feature %lld of x is not finite in some row, and has no mean to be "
+                           "normalised by",
+                           ls_dataset_name(d), (long long)i);
     p.mean = mean;
     if (means(&p, deviation)) return ctx->failure.status;
     for (int64_t i = 0; i < p.features; i++)

@@ -230,3 +230,15 @@ Test(train, features_are_normalised)
     cr_assert(epsilon_eq(dbl, ls_at(whole, 1), 0, 1e-14));
     cr_assert(eq(int, ls_finish(ctx), 0));
 }
+
+Test(train, features_that_are_not_finite_are_named)
+{
+    ls_ctx *ctx = ls_start(&(ls_opts){ .leaf_rows = 2 });
+    const double x[] = { 1, 0.1, 2, NAN, 3, 0.1 };
+    ls_dataset *d = ls_tensor_dataset(ctx, ls_tensor_new(ctx, LS_SHAPE(3, 2), 6, x),
+                                      ls_zeros(ctx, LS_SHAPE(3, 1)));
+    cr_assert(eq(int, ls_dataset_normalize(ctx, d, NULL), LS_ERR_DATA));
+    cr_assert(strstr(ls_error_text(ctx), "feature 1 of x is not finite in some row") != NULL, "%s",
+              ls_error_text(ctx));
+    cr_assert(eq(int, ls_finish(ctx), 65));
+}
