@@ -19,6 +19,8 @@
 #define LONGEST_SLEEP_S 1e-3
 #define HERE_AFTER_S    1.0 /* or a quarter of the deadline */
 #define GRACE_S         1.0 /* for a lower rank, which says it first */
+#define STOPPED_S                                                                                  \
+    1.0 /* between two looks at the clock: this process was stopped itself meanwhile */
 
 bool ls_comm_ok(ls_ctx *ctx, int code, const char *what)
 {
@@ -59,17 +61,31 @@ static bool others_wait(const ls_comm *c)
     return false;
 }
 
-/* Whether to go on; begin_s is when waiting began to take long. */
-static void be_patient(ls_ctx *ctx, double begin_s, bool *is_here)
+/* When waiting began to take long, and the clock was looked at last. */
+typedef struct patience {
+    double begin_s, looked_s;
+    bool is_here;
+} patience;
+
+/* A job that is stopped as a whole, and goes on, has not waited meanwhile. */
+static double waited(patience *p)
+{
+    const double now_s = ls_clock_s();
+    if (now_s - p->looked_s > STOPPED_S) p->begin_s += now_s - p->looked_s;
+    p->looked_s = now_s;
+    return now_s - p->begin_s;
+}
+
+static void be_patient(ls_ctx *ctx, patience *p)
 {
     ls_comm *c = ctx->comm;
     double deadline_s = ls_comm_deadline_s(ctx);
     double here_s = deadline_s / 4 < HERE_AFTER_S ? deadline_s / 4 : HERE_AFTER_S;
-    double waited_s = ls_clock_s() - begin_s;
+    double waited_s = waited(p);
     if (ls_board_ending(c)) ls_comm_leave(ls_board_ending(c));
-    if ((waited_s > here_s || others_wait(c)) && !*is_here && !c->meeting) {
+    if ((waited_s > here_s || others_wait(c)) && !p->is_here && !c->meeting) {
         ls_comm_here(ctx);
-        *is_here = true;
+        p->is_here = true;
     }
     if (waited_s > deadline_s && (waited_s > deadline_s + GRACE_S || !lower_rank_waits(c)))
         ls_comm_late(ctx, waited_s);
@@ -84,24 +100,23 @@ static bool waits_long(int64_t polls, double begin_s)
 
 bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave)
 {
-    double begin_s = 0;
-    bool is_here = false;
+    patience p = { 0 };
     for (int64_t polls = 1;; polls++) {
         ls_progress progress = LS_NOTHING;
         if (!ls_comm_ok(ctx, poll(of, &progress), "waiting for another rank")) return false;
         if (progress == LS_DONE) {
-            if (begin_s > 0) ctx->comm->waited_s += ls_clock_s() - begin_s;
+            if (p.begin_s > 0) ctx->comm->waited_s += ls_clock_s() - p.begin_s;
             return true;
         }
         if (progress == LS_SOME) {
-            if (begin_s > 0) ctx->comm->waited_s += ls_clock_s() - begin_s;
-            begin_s = 0;
+            if (p.begin_s > 0) ctx->comm->waited_s += ls_clock_s() - p.begin_s;
+            p.begin_s = 0;
             polls = 1;
         }
         ls_comm_hear(ctx);
         if (may_leave && ls_comm_must_leave(ctx)) return false;
-        if (polls == CLOCK_AFTER) begin_s = ls_clock_s();
-        if (waits_long(polls, begin_s)) be_patient(ctx, begin_s, &is_here);
+        if (polls == CLOCK_AFTER) p.begin_s = p.looked_s = ls_clock_s();
+        if (waits_long(polls, p.begin_s)) be_patient(ctx, &p);
         else if (ctx->comm->crowded) sched_yield();
     }
 }
