@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 static const int look_ms = 20;
-static const double again_s = 0.5, patience_s = 3, far_patience_s = 30;
+static const double again_s = 0.5, patience_s = 3, late_patience_s = 10, far_patience_s = 30;
 
 static void rest(double s)
 {
@@ -97,6 +97,8 @@ static void take_line(ls_job *j, const char *line)
         snprintf(j->stopped, sizeof j->stopped, "%.*s", (int)sizeof j->stopped - 1, line + 10);
         j->stopped[strcspn(j->stopped, "\n")] = '\0';
     } else if (strncmp(line, "mpirun: Forwarding signal", 25) != 0) {
+        if (!strncmp(line, "lockstep: rank ", 15) && strstr(line, ": waited ") && j->late_s == 0)
+            j->late_s = ls_clock_s();
         fputs(line, stderr);
     }
 }
@@ -236,11 +238,12 @@ static void look_around(ls_job *j)
 }
 
 /* mpirun may hang in its own end (note.c), when all its ranks are gone: it is given time, more where some are
- * on other machines. */
+ * on other machines. Of those it has none here where a rank says that it has waited too long: all end then. */
 static void end_what_hangs(ls_job *j, double now)
 {
     bool is_over = j->ranks_found > 0;
     if (now - j->lived_s < again_s) return;
+    if (j->late_s > 0 && now - j->late_s > late_patience_s) (void)kill(j->mpirun, SIGKILL);
     for (int i = 0; i < j->ranks_found && is_over; i++) {
         const ls_process p = ls_process_of(j->pid[i]);
         is_over = p.parent != j->mpirun || p.state == 'Z';

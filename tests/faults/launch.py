@@ -119,6 +119,13 @@ def a_job_without_steps_is_ended():
     assert code == 71 and re.search(r'no step in \d(\.\d+)? s( after step 5)?; given up', text), (code, text)
 
 
+def an_mpirun_that_outlives_its_far_ranks_is_ended():
+    began = time.monotonic()
+    code, text = run('at_step 5; echo "lockstep: rank 1 of 4: waited 8 s in ls_save() for rank 3" >&2; exec sleep 50\n',
+                     '--max-restarts', '0')
+    assert 'mpirun was ended by signal 9' in text and time.monotonic() - began < 30, (code, text)
+
+
 def a_wish_to_stop_is_handed_on():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         job = begin(STOPS)
