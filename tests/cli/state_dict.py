@@ -140,6 +140,9 @@ damaged[2600] ^= 1
 with open('damaged.h5', 'wb') as f:
     f.write(damaged)
 check_fails('a damaged checkpoint', state_dict('export', 'damaged.h5', 'odd.npz'), 'damaged.h5 is damaged')
+with open('odd.npz', 'wb') as f:
+    f.write(b'PK no archive')
+check_fails('a torn archive', state_dict('import', 'odd.npz', 'odd.h5'), 'odd.npz holds no arrays: numpy.savez(FILE, **{name: array}) writes them')
 check_fails('no checkpoint', state_dict('export', 'scores.h5', 'odd.npz'), 'scores.h5 is not a lockstep checkpoint')
 check('nothing is left of what failed', sorted(name for name in os.listdir('.') if 'odd' in name) == ['odd.npz'])
 
