@@ -1,11 +1,11 @@
 /* launch.c -- lockstep launch: a training under mpirun that is started again when it dies.
  *
- * Whether a run is done is told by its newest sound checkpoint, not by mpirun's exit code. A job that
- * ended before is started again from that checkpoint: at once when it got further than the job
- * before, after a growing pause otherwise, and only so often. What would fail in the same way again
- * is not tried: bad input, a configuration that does not fit, and a failure that has come twice at
- * the same step. A wish to stop goes to mpirun as SIGUSR1, which it hands to its ranks at once, where
- * SIGTERM would give them a second.
+ * Whether a run is done is told by its newest sound checkpoint, not by how mpirun or a rank ended; but
+ * what the job itself refused is said, done or not. A job that ended before is started again from that
+ * checkpoint: at once when it got further than the job before, after a growing pause otherwise, and only
+ * so often. What would fail in the same way again is not tried: bad input, a configuration that does not
+ * fit, and a failure that has come twice at the same step. A wish to stop goes to mpirun as SIGUSR1, which
+ * it hands to its ranks at once, where SIGTERM would give them a second.
  */
 #include "cmd/cmd.h"
 #include <errno.h>
@@ -145,6 +145,12 @@ static bool is_final(int code)
     return false;
 }
 
+/* The job itself said what was wrong, as of a setting that does not fit or an output that is full. */
+static bool has_refused(const ls_job *j)
+{
+    return !j->rank_signal && !j->signal && !j->hung && (is_final(j->code) || j->code == 74);
+}
+
 static ls_status status_of(int code)
 {
     for (int i = 1; i <= LS_ERR_MEMORY; i++)
@@ -184,6 +190,13 @@ static void stop(const state *s, const ls_job *j)
     else ls_fail(s->ctx, LS_ERR_STOPPED, "stopped before there was a checkpoint: run again");
 }
 
+static void refuse(const state *s, const ls_job *j)
+{
+    char what[256];
+    describe(j, what, sizeof what);
+    ls_fail(s->ctx, status_of(j->code), "%s: not started again, as it would come again", what);
+}
+
 /* Whether to start again, after a job that did not finish; before: the newest checkpoint until then. */
 static bool goes_on(state *s, const ls_job *j, int64_t before)
 {
@@ -192,8 +205,8 @@ static bool goes_on(state *s, const ls_job *j, int64_t before)
     bool is_same = s->has_failed && s->failed_step == j->step && s->failed_code == j->code &&
                    s->failed_signal == kind && j->step >= 0 && s->step == before;
     describe(j, what, sizeof what);
-    if (!j->rank_signal && !j->signal && !j->hung && is_final(j->code)) {
-        ls_fail(s->ctx, status_of(j->code), "%s: not started again, as it would come again", what);
+    if (has_refused(j) && is_final(j->code)) {
+        refuse(s, j);
         return false;
     }
     if (is_same) {
@@ -243,7 +256,10 @@ static void watch(state *s, int64_t words, const char *const *word, ls_arena *a)
         }
         ls_job_watch(&j, s->o->hang_s);
         if (!look(s)) return;
-        if (s->epoch >= s->c->train.epochs) return;
+        if (s->epoch >= s->c->train.epochs) {
+            if (has_refused(&j)) refuse(s, &j);
+            return;
+        }
         if (ls_stop_asked() || (j.stopped[0] && !j.signal) || was_asked(&j)) {
             stop(s, &j);
             return;

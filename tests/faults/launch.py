@@ -114,6 +114,18 @@ def a_finished_run_is_done_whatever_mpirun_says():
     assert code == 0 and len(starts()) == 1, (code, text)
 
 
+def a_refusal_counts_where_a_finished_run_lies():
+    code, text = run('shift 2; exec "$@" --quiet\n')
+    assert code == 0 and text == '', (code, text)
+    code, text = run('shift 2; exec "$@" --quiet --seed=9\n')
+    assert code == 78 and 'made with another configuration' in text and 'exit code 78' in text, (code, text)
+    for number, want in (64, 64), (74, 74), (70, 0), (1, 0):
+        code, text = run(f'exit {number}\n')
+        assert code == want, (number, code, text)
+    code, text = run('kill -9 $$\n')
+    assert code == 0 and len(starts()) == 7, (code, text)
+
+
 def a_job_without_steps_is_ended():
     code, text = run('at_step 5; exec sleep 50\n', '--hang-timeout', '1s', '--max-restarts', '0')
     assert code == 71 and re.search(r'no step in \d(\.\d+)? s( after step 5)?; given up', text), (code, text)
