@@ -41,15 +41,19 @@ static int64_t outputs_for(const ls_settings *s, ls_row y, ls_failure *f)
 {
     const ls_config *c = s->values;
     const ls_origin *at = ls_config_at(s, "loss");
-    bool is_classes = y.type == LS_INT64;
     const char *name = losses[c->loss].name;
-    if (losses[c->loss].takes_classes && !is_classes)
+    if (losses[c->loss].takes_classes && y.type != LS_INT64)
         return ls_complain(f, LS_ERR_CONFIG, at,
                            "%s needs classes, but %s holds floating values; is mse meant?", name,
                            c->data.y),
                -1;
+    if (losses[c->loss].takes_classes && y.shape.ndim)
+        return ls_complain(f, LS_ERR_CONFIG, at,
+                           "%s needs one class a row, [N], but %s has %d dimensions", name,
+                           c->data.y, y.shape.ndim + 1),
+               -1;
     if (losses[c->loss].takes_classes) return 0;
-    if (is_classes) return 1;
+    if (y.shape.ndim == 0) return 1;
     if (y.shape.ndim == 1) return y.shape.dim[0];
     return ls_complain(f, LS_ERR_CONFIG, at,
                        "%s needs targets of one row each, [N, O], but %s has %d dimensions", name,

@@ -18,8 +18,8 @@ ls_status ls_evaluate(ls_ctx *ctx, const ls_run *run, ls_loader *on, ls_score *o
         ls_tensor *pred = ls_forward(run->model, x);
         out->cost = ls_item(run->loss(pred, y));
         out->rows = ls_dim(x, 0);
-        if (y && pred && ls_dtype_of(y) == LS_INT64 && pred->shape.ndim == 2 &&
-            pred->shape.dim[1] > 1)
+        if (y && pred && ls_dtype_of(y) == LS_INT64 && y->shape.ndim == 1 &&
+            pred->shape.ndim == 2 && pred->shape.dim[1] > 1)
             out->accuracy = ls_item(ls_sum(ls_equal(ls_argmax(pred, 1), y))) / (double)out->rows;
     }
     return ls_agree(ctx);

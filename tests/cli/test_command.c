@@ -217,6 +217,42 @@ Test(data, what_does_not_fit_is_named)
     cr_expect(access("runs", F_OK), "something was written");
 }
 
+/* Labels [N, 1], and targets [N, 2] that are whole numbers. */
+Test(data, classes_are_one_a_row)
+{
+    static const char *const losses[] = { "cross_entropy", "nll" };
+    make_run();
+    write_bytes("one.idx", "\0\0\10\2\0\0\0\4\0\0\0\1\0\1\2\1", 16);
+    write_bytes("two.idx", "\0\0\10\2\0\0\0\4\0\0\0\2\0\1\2\1\0\1\2\1", 20);
+    write_bytes("labels.idx", "\0\0\10\1\0\0\0\4\0\1\2\1", 12);
+    expect_end(lockstep("convert", "one.idx", "--labels=labels.idx", "one.h5"), 0, NULL, "");
+    expect_end(lockstep("convert", "two.idx", "--labels=labels.idx", "two.h5"), 0, NULL, "");
+#define ON(file) "--data.train=" file, "--data.validation=" file
+    for (int i = 0; i < 2; i++) {
+        char line[160], loss[32];
+        snprintf(loss, sizeof loss, "--loss=%s", losses[i]);
+        snprintf(line, sizeof line,
+                 "lockstep: --loss: %s needs one class a row, [N], but /x has 2 dimensions\n",
+                 losses[i]);
+        expect_end(lockstep("train", "small.yaml", ON("one.h5"), "--data.y=/x", loss), 78, "",
+                   line);
+        expect_end(lockstep("train", "small.yaml", ON("two.h5"), "--data.y=/x", loss), 78, "",
+                   line);
+    }
+    expect_end(lockstep("train", "small.yaml", ON("two.h5"), "--data.y=/x", "--loss=mse"), 78, "",
+               "lockstep: small.yaml:3:8: the model has 3 outputs, but a row of /x has 2 values\n");
+    cr_expect(access("runs", F_OK), "something was written");
+    expect_end(lockstep("train", "small.yaml", ON("two.h5"), "--data.y=/x", "--loss=mse",
+                        "--model.2={linear: 2}", "--checkpoint.dir=values", "--quiet"),
+               0, "", "");
+    expect_end(lockstep("train", "small.yaml", ON("two.h5"), "--quiet"), 0, "", "");
+    expect_end(
+        lockstep("eval", "runs/small", "--data=two.h5", "--y=/x"), 78, "",
+        "lockstep: runs/small /config:7:7: cross_entropy needs one class a row, [N], but /x has 2 "
+        "dimensions\n");
+#undef ON
+}
+
 /* ---- runs ------------------------------------------------------------------------------------ */
 #define LAST(dir) dir "/small-000000000012.h5"
 
