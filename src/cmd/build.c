@@ -61,6 +61,14 @@ static int64_t outputs_for(const ls_settings *s, ls_row y, ls_failure *f)
            -1;
 }
 
+/* Whether outputs lie between 0 and 1: what follows the last linear layer makes them so. */
+static bool gives_probabilities(const ls_layers *l)
+{
+    for (int64_t i = l->count; i-- > 0 && strcmp(l->at[i].kind, "linear");)
+        if (!strcmp(l->at[i].kind, "sigmoid") || !strcmp(l->at[i].kind, "softmax")) return true;
+    return false;
+}
+
 static ls_status fit_to_data(const ls_settings *s, const ls_dataset *d, bool has_targets,
                              ls_failure *f)
 {
@@ -75,6 +83,10 @@ static ls_status fit_to_data(const ls_settings *s, const ls_dataset *d, bool has
                               "store it as [N, D]",
                               c->data.x, x.shape.ndim + 1);
     if (ls_layers_fit(&c->model, at, x.shape.dim[0], &outputs, f)) return f->status;
+    if (has_targets && losses[c->loss].f == ls_bce_loss && !gives_probabilities(&c->model))
+        return ls_complain(f, LS_ERR_CONFIG, ls_config_at(s, "loss"),
+                           "bce needs outputs between 0 and 1: end the model in sigmoid, or take "
+                           "bce_with_logits");
     if (needed && outputs != needed)
         return ls_complain(f, LS_ERR_CONFIG, at,
                            "the model has %lld outputs, but a row of %s has %lld values",

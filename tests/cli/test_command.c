@@ -212,6 +212,10 @@ Test(data, what_does_not_fit_is_named)
                "",
                "lockstep: small.yaml:4:7: cross_entropy needs classes, but /y holds floating "
                "values; is mse meant?\n");
+    expect_end(
+        lockstep("train", "small.yaml", "--loss=bce", "--model.2={linear: 1}"), 78, "",
+        "lockstep: --loss: bce needs outputs between 0 and 1: end the model in sigmoid, or take "
+        "bce_with_logits\n");
     expect_end(lockstep("train", "small.yaml", "--data.validation=f.h5"), 65, "",
                "lockstep: f.h5 has rows of another shape or type than train.h5\n");
     cr_expect(access("runs", F_OK), "something was written");
