@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <ftw.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -76,4 +77,34 @@ void expect_end(spawned *s, int code, const char *out, const char *err)
     if (out) cr_expect_str_eq(s->out, out);
     if (err) cr_expect_str_eq(s->err, err);
     spawned_free(s);
+}
+
+/* ---- a small run ----------------------------------------------------------------------------- */
+void make_data(const char *name, int rows, int phase)
+{
+    char csv[64];
+    snprintf(csv, sizeof csv, "%s.csv", name);
+    FILE *out = fopen(csv, "w");
+    for (int i = phase; i < phase + rows; i++)
+        fprintf(out, "%.3f,%.3f,%d\n", sin(i * 1.7) * 2, cos(i * 0.9), (i * 7 % 10) / 4);
+    cr_assert(!fclose(out));
+    expect_end(lockstep("convert", csv, name, "--classes"), 0, NULL, "");
+    cr_assert(!unlink(csv));
+}
+
+void make_run(void)
+{
+    make_data("train.h5", 50, 0);
+    make_data("more.h5", 21, 50);
+    write_text("small.yaml", RUN);
+}
+
+void expect_same_file(const char *a, const char *b)
+{
+    size_t a_bytes = 0, b_bytes = 0;
+    char *a_text = read_text(a, &a_bytes), *b_text = read_text(b, &b_bytes);
+    cr_expect(a_text && b_text && a_bytes == b_bytes && !memcmp(a_text, b_text, a_bytes),
+              "%s and %s", a, b);
+    free(a_text);
+    free(b_text);
 }

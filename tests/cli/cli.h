@@ -20,3 +20,17 @@ int   files_here(void);                           /* in the directory itself */
 
 /* That it ended with this code and these texts; NULL: any. Frees s. */
 void expect_end(spawned *s, int code, const char *out, const char *err);
+
+/* small.yaml, a run of three epochs on train.h5 and more.h5. */
+#define RUN                                                                                        \
+    "seed: 1\n"                                                                                    \
+    "data: {train: train.h5, validation: more.h5, batch_size: 16}\n"                               \
+    "model: [{linear: 5}, tanh, {linear: 3}]\n"                                                    \
+    "loss: cross_entropy\n"                                                                        \
+    "optimizer:\n"                                                                                 \
+    "  sgd: {lr: 0.5, momentum: 0.9}\n"                                                            \
+    "train: {epochs: 3, leaf_rows: 4}\n"
+void make_data(const char *name, int rows, int phase);
+#define LAST(dir) dir "/small-000000000012.h5"
+void make_run(void);
+void expect_same_file(const char *a, const char *b);
