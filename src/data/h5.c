@@ -1,8 +1,8 @@
 /* h5.c -- datasets in HDF5 files: one file, or several of one layout read as one.
  *
  * The root finds the files of a list or pattern and all ranks open the same ones; each rank then
- * compares its layout with the root's, so that a stale copy on another machine is named and not
- * trained on. x is read in the context's type, y as classes where it is stored as integers. Rows of
+ * compares its layout with the root's, and the fingerprint where not all have the very same files open,
+ * so that a stale copy on another machine is named and not trained on. x is read in the context's type, y as classes where it is stored as integers. Rows of
  * several files are read file by file, whatever their order, and put in their places. Values that are
  * kept in memory are there once for all ranks of a machine.
  *
@@ -10,6 +10,7 @@
 #include "data/dataset.h"
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct member {
     ls_table *x, *y;
@@ -163,28 +164,63 @@ static ls_status open_files(h5_dataset *h, int64_t *rows, ls_failure *f)
     return LS_OK;
 }
 
-/* Rows, types and shapes, as numbers that can be compared. */
+/* Rows, types and shapes, as numbers that can be compared; and which files they are of, on which machine. */
 typedef struct layout {
     int64_t number[5 + 2 * LS_MAX_NDIM];
+    uint64_t files;
 } layout;
 
-static layout layout_of(const ls_dataset *d)
+static uint64_t number_of_files(const h5_dataset *h)
 {
-    layout l = { { d->rows, d->x.type, d->x.shape.ndim, d->y.type, d->y.shape.ndim } };
+    char host[256] = "";
+    (void)gethostname(host, sizeof host - 1);
+    uint64_t number = ls_digest64(1, host, sizeof host);
+    for (int64_t i = 0; i < h->count; i++) {
+        const uint64_t one = h->file[i].x ? ls_table_file(h->file[i].x) : 0;
+        number = ls_digest64(number, &one, sizeof one);
+    }
+    return number;
+}
+
+static layout layout_of(const h5_dataset *h)
+{
+    const ls_dataset *d = &h->base;
+    layout l = { { d->rows, d->x.type, d->x.shape.ndim, d->y.type, d->y.shape.ndim },
+                 number_of_files(h) };
     for (int i = 0; i < d->x.shape.ndim; i++) l.number[5 + i] = d->x.shape.dim[i];
     for (int i = 0; i < d->y.shape.ndim; i++) l.number[5 + LS_MAX_NDIM + i] = d->y.shape.dim[i];
     return l;
 }
 
-static void compare_with_root(ls_dataset *d)
+/* differ: whether any rank has other files open than the root. */
+static bool layouts_agree(h5_dataset *h, uint64_t *differ)
 {
+    ls_dataset *d = &h->base;
     ls_ctx *ctx = d->ctx;
-    layout own = layout_of(d), root = own;
-    if (ctx->links->broadcast(ctx, &root, sizeof root) || !memcmp(&own, &root, sizeof own)) return;
+    layout own = layout_of(h), root = own;
+    *differ = 0;
+    if (ctx->links->broadcast(ctx, &root, sizeof root)) return false;
+    if (!memcmp(own.number, root.number, sizeof own.number))
+        return !ctx->links->any(ctx, own.files != root.files, differ);
     ls_fail(ctx, LS_ERR_DATA,
             "%s differs from the file that rank 0 reads: here it has %lld rows of %s, there %lld; "
             "the same file must be under this name on every machine",
             d->name, (long long)d->rows, ls_row_str(d->x).text, (long long)root.number[0]);
+    return false;
+}
+
+static void compare_values(ls_dataset *d)
+{
+    ls_ctx *ctx = d->ctx;
+    char root[sizeof d->fingerprint];
+    if (ctx->failure.status) return;
+    memcpy(root, ls_dataset_fingerprint(d), sizeof root);
+    if (ctx->links->broadcast(ctx, root, sizeof root) || !strcmp(d->fingerprint, root)) return;
+    ls_fail(
+        ctx, LS_ERR_DATA,
+        "%s differs from the file that rank 0 reads: it has as many rows, but other values; the "
+        "same file must be under this name on every machine",
+        d->name);
 }
 
 /* Gives the tables of x and y their parts of the memory for copies; how many bytes those are. */
@@ -216,6 +252,7 @@ static void open_dataset(h5_dataset *h, const char *path, const ls_h5_opts *o)
     ls_ctx *ctx = h->base.ctx;
     ls_failure f = { 0 };
     int64_t rows;
+    uint64_t differ;
     h->x_name = o && o->x ? o->x : "/x";
     h->y_name = o && o->y ? o->y : "/y";
     if (o && o->x_scale != 0) h->base.x_scale = o->x_scale;
@@ -227,8 +264,9 @@ static void open_dataset(h5_dataset *h, const char *path, const ls_h5_opts *o)
                            (ls_row){ ctx->opts.dtype, ls_table_about(h->file[0].x)->row },
                            (ls_row){ y->is_integer ? LS_INT64 : ctx->opts.dtype, y->row });
     }
-    compare_with_root(&h->base);
+    if (!layouts_agree(h, &differ)) return;
     share_copies(h);
+    if (differ) compare_values(&h->base);
 }
 
 ls_dataset *ls_h5_dataset(ls_ctx *ctx, const char *path, const ls_h5_opts *o)

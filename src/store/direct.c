@@ -122,8 +122,7 @@ size_t ls_table_copy_bytes(const ls_table *t)
     return whole_lines(sizeof(ls_copy)) + whole_lines(chunks_of(t)) + whole_lines(value_bytes(t));
 }
 
-/* A number for the file as it is now, the same in every process; 0: it cannot be had. */
-static uint64_t file_number(const ls_table *t)
+uint64_t ls_table_file(const ls_table *t)
 {
     struct stat s;
     if (fstat(t->fd, &s)) return 0;
@@ -135,7 +134,7 @@ static uint64_t file_number(const ls_table *t)
 void ls_table_copy_in(ls_table *t, void *memory)
 {
     ls_copy *copy = memory;
-    uint64_t here = file_number(t), first = 0;
+    uint64_t here = ls_table_file(t), first = 0;
     if (!here) return;
     if (atomic_compare_exchange_strong(&copy->file, &first, here) || first == here)
         t->direct.copy = copy;

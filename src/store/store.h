@@ -34,6 +34,8 @@ typedef struct ls_table_info {
  * nor floating; dimensions whose product overflows; more than LS_MAX_NDIM dimensions. */
 ls_status ls_table_open(const char *path, const char *name, ls_table **out, ls_failure *f);
 const ls_table_info *ls_table_about(const ls_table *t);
+/* A number for the file as it is now, the same in every process of a machine; 0: it cannot be had. */
+uint64_t  ls_table_file(const ls_table *t);
 /* Rows in the order given, converted to type (LS_FLOAT32, LS_FLOAT64, LS_INT64), a floating type
  * then divided in it by divisor (1: not at all). Integers that do not fit int64 are DATA. Only the rows asked for are read (of chunked data: their chunks), or, of
  * small datasets, all. */

@@ -131,6 +131,55 @@ Test(ranks, openblas, .timeout = 300)
     }
 }
 
+/* ---- copies of a file ------------------------------------------------------------------------ */
+/* rows of ten numbers, the last times a factor. */
+static void make_copy(const char *path, int rows, double times)
+{
+    FILE *out = fopen("copy.csv", "w");
+    for (int i = 0; out && i < rows; i++) {
+        for (int k = 0; k < 9; k++) fprintf(out, "%d,", (i * 7 + k * 3) % 11);
+        fprintf(out, "%g\n", (i % 5 + 1) * (i == rows - 1 ? times : 1));
+    }
+    cr_assert(out && !fclose(out));
+    must_run(run(tool("LS_TEST_LOCKSTEP"), "convert", "--force", "copy.csv", path, NULL));
+}
+
+/* Ranks of two directories, which find a file of their own under one name: 3 rows, and so many that a node
+ * holds them once. */
+Test(ranks, copies_out_of_step_are_named, .timeout = 120)
+{
+    static const int rows[] = { 3, 2000 };
+    char whole[65], apart[65];
+    must_run(run("mkdir", "a", "b", NULL));
+    write_file("job.yaml", "seed: 1\ndata: {train: d.h5, validation: d.h5, batch_size: 500}\n"
+                           "model: [linear: 1]\nloss: mse\noptimizer: {sgd: {lr: 1e-3}}\n"
+                           "train: {epochs: 2}\ncheckpoint: {dir: ../apart}\n");
+    for (int i = 0; i < 4; i++) {
+        const bool differs = i % 2;
+        make_copy("a/d.h5", rows[i / 2], 1);
+        make_copy("b/d.h5", rows[i / 2], differs ? 2 : 1);
+        spawned *s = run("mpirun", "-np", "2", "-wdir", "a", tool("LS_TEST_LOCKSTEP"), "train",
+                         "../job.yaml", "--quiet", ":", "-np", "1", "-wdir", "b",
+                         tool("LS_TEST_LOCKSTEP"), "train", "../job.yaml", "--quiet", NULL);
+        cr_assert(eq(int, s->code, differs ? 65 : 0), "%s", s->err);
+        if (differs)
+            cr_assert(strstr(s->err,
+                             "lockstep: rank 2 of 3: d.h5 differs from the file that rank 0 "
+                             "reads: it has as many rows, but other values; ") &&
+                          count_of("lockstep: ", s->err) == 1,
+                      "%s", s->err);
+        spawned_free(s);
+        if (differs) continue;
+        newest_digest("apart", apart);
+        must_run(run(
+            "sh", "-c",
+            "cd a && $LS_TEST_LOCKSTEP train ../job.yaml --quiet --checkpoint.dir=../whole", NULL));
+        newest_digest("whole", whole);
+        cr_assert(strcmp(whole, apart) == 0);
+        must_run(run("rm", "-r", "whole", "apart", NULL));
+    }
+}
+
 /* ---- the timeline ---------------------------------------------------------------------------- */
 Test(ranks, a_timeline_of_all_ranks)
 {
