@@ -2,9 +2,10 @@
  *
  * The root finds the files of a list or pattern and all ranks open the same ones; each rank then
  * compares its layout with the root's, and the fingerprint where not all have the very same files open,
- * so that a stale copy on another machine is named and not trained on. x is read in the context's type, y as classes where it is stored as integers. Rows of
- * several files are read file by file, whatever their order, and put in their places. Values that are
- * kept in memory are there once for all ranks of a machine.
+ * so that a stale copy on another machine is named and not trained on. x is read in the context's type,
+ * y as classes where it is stored as integers. Rows of several files are read file by file, whatever
+ * their order, and put in their places. Values that are kept in memory are there once for all ranks of
+ * a machine.
  *
  * Called by programs through ls_h5_dataset(); rows are read by loaders. */
 #include "data/dataset.h"
