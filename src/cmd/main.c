@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 static const ls_command *const commands[] = {
     &ls_train_command,   &ls_launch_command,  &ls_eval_command,
@@ -86,6 +87,15 @@ static double early_deadline(int argc, char **argv)
     return text && ls_text_real(text, &s) && s > 0 ? s : 0;
 }
 
+/* As many files as this process may open, for data that lie in many. */
+static void allow_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files)) return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 LS_API int ls_command_main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "";
@@ -98,6 +108,8 @@ LS_API int ls_command_main(int argc, char **argv)
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a rank ends with its launcher */
     ls_ctx *ctx = ls_start(&(ls_opts){ .deadline_s = early_deadline(argc, argv) });
     if (!ctx) fprintf(stderr, "lockstep: no memory: a context needs %zu bytes\n", sizeof *ctx);
+    if (strcmp(word, ls_launch_command.name) != 0)
+        allow_files(); /* not before MPI begins, nor for mpirun: some close every number below the limit */
     if (!ls_error(ctx)) run(ctx, argc - 1, (const char *const *)argv + 1);
     if (ls_is_root(ctx) && (fflush(stdout) || ferror(stdout)))
         ls_fail(ctx, LS_ERR_IO, "standard output: %s",

@@ -96,6 +96,13 @@ static const char *kind_of(mode_t mode)
     return "a device";
 }
 
+ls_status ls_input_unopened(const char *path, int error, ls_failure *f)
+{
+    return ls_failure_set(f, LS_ERR_IO, "cannot open %s: %s%s", ls_show(path).text, strerror(error),
+                          error == EMFILE ? "; `ulimit -n` allows more at once, up to `ulimit -Hn`"
+                                          : "");
+}
+
 int ls_input_open(const char *path, int64_t *bytes, ls_failure *f)
 {
     int fd;
@@ -105,20 +112,16 @@ int ls_input_open(const char *path, int64_t *bytes, ls_failure *f)
         bool is_missing = errno == ENOENT || errno == ENOTDIR || errno == EACCES ||
                           errno == EPERM || errno == ELOOP || errno == ENAMETOOLONG;
         bool is_special = errno == ENXIO || errno == ENODEV;
-        ls_failure_set(f,
-                       is_missing   ? LS_ERR_INPUT
-                       : is_special ? LS_ERR_DATA
-                                    : LS_ERR_IO,
-                       "cannot open %s: %s%s", ls_show(path).text,
-                       is_special ? "it is no regular file" : strerror(errno),
+        if (!is_missing && !is_special) return ls_input_unopened(path, errno, f), -1;
+        ls_failure_set(f, is_missing ? LS_ERR_INPUT : LS_ERR_DATA, "cannot open %s: %s%s",
+                       ls_show(path).text, is_special ? "it is no regular file" : strerror(errno),
                        errno == ENOENT && path[0] != '/'
                            ? "; the path counts from the current directory"
                            : "");
         return -1;
     }
     struct stat st;
-    if (fstat(fd, &st) != 0)
-        ls_failure_set(f, LS_ERR_IO, "cannot open %s: %s", ls_show(path).text, strerror(errno));
+    if (fstat(fd, &st) != 0) ls_input_unopened(path, errno, f);
     else if (!S_ISREG(st.st_mode))
         ls_failure_set(f, LS_ERR_DATA, "%s is %s: a regular file is needed", ls_show(path).text,
                        kind_of(st.st_mode));

@@ -14,6 +14,8 @@ ls_shown ls_show_shape(int ndim, const int64_t *dim);        /* "[60000, 784]" *
 /* ---- reading --------------------------------------------------------------------------------- */
 /* The descriptor of a regular file, and its size; -1: INPUT, DATA for what is no regular file, IO. */
 int ls_input_open(const char *path, int64_t *bytes, ls_failure *f);
+/* That path cannot be opened for an error of the system's that is no word on the file: IO. */
+ls_status ls_input_unopened(const char *path, int error, ls_failure *f);
 /* All the bytes from a position on, or IO. */
 ls_status ls_input_read(int fd, const char *path, int64_t at, void *out, size_t bytes, ls_failure *f);
 void      ls_input_close(int fd); /* -1 is fine */

@@ -8,6 +8,7 @@
  * Called by table.c, describe.c, image.c, writer.c. */
 #include "store/h5.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -129,9 +130,17 @@ static hid_t open_file(const char *path, bool locks, ls_shown *cause)
     return file;
 }
 
+/* Why no file at all can be opened now, or 0. HDF5's text has the number behind the name, which may be long. */
+static int no_more_files(int fd)
+{
+    int spare = fcntl(fd, F_DUPFD_CLOEXEC, 0), error = spare < 0 ? errno : 0;
+    ls_input_close(spare);
+    return error;
+}
+
 /* Readers share a lock, so that nobody writes meanwhile. A file system without locks is read as
  * well; a lock that another process holds is its word that it is writing. */
-static hid_t open_shared(const char *path, ls_failure *f)
+static hid_t open_shared(const char *path, int fd, ls_failure *f)
 {
     char busy[32];
     ls_shown cause, unlocked;
@@ -139,9 +148,11 @@ static hid_t open_shared(const char *path, ls_failure *f)
     if (file >= 0) return file;
     snprintf(busy, sizeof busy, "errno = %d,", EAGAIN);
     file = open_file(path, false, &unlocked);
+    int error = file < 0 ? no_more_files(fd) : 0;
     if (file >= 0 && !strstr(cause.text, busy)) return file;
     if (file >= 0)
         ls_failure_set(f, LS_ERR_IO, "%s is being written by another process", ls_show(path).text);
+    else if (error) ls_input_unopened(path, error, f);
     else ls_failure_set(f, LS_ERR_DATA, "%s is damaged: %s", ls_show(path).text, unlocked.text);
     ls_h5_close(file);
     return H5I_INVALID_HID;
@@ -162,7 +173,7 @@ hid_t ls_h5_open(const char *path, int *fd, int64_t *bytes, ls_failure *f)
     *fd = ls_input_open(path, bytes, f);
     if (*fd < 0) return H5I_INVALID_HID;
     hid_t file = H5I_INVALID_HID;
-    if (has_signature(*fd, path, *bytes, f)) file = open_shared(path, f);
+    if (has_signature(*fd, path, *bytes, f)) file = open_shared(path, *fd, f);
     if (file >= 0 && is_same_file(file, *fd)) return file;
     if (file >= 0)
         ls_failure_set(f, LS_ERR_IO, "%s: the file was replaced while it was opened",
