@@ -35,6 +35,11 @@ static ls_status broadcast(ls_ctx *ctx, void *data, size_t bytes)
     else memcpy(data, sent.bytes[sent.next++], bytes);
     return LS_OK;
 }
+static ls_status any(ls_ctx *ctx, uint64_t mine, uint64_t *all)
+{
+    *all = mine;
+    return agree(ctx);
+}
 static void *copies_new(ls_ctx *ctx, size_t bytes)
 {
     (void)ctx, (void)bytes;
@@ -48,6 +53,7 @@ static void shared_free(ls_ctx *ctx, void *p)
 static const ls_links alone = { .post = post,
                                 .agree = agree,
                                 .broadcast = broadcast,
+                                .any = any,
                                 .copies_new = copies_new,
                                 .shared_free = shared_free };
 
