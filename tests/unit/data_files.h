@@ -188,14 +188,16 @@ Test(files, refused_with_a_reason)
     }
 }
 
-/* Another rank opens the files that the root has found, and compares its layout with the root's. */
+/* Another rank opens the files that the root has found, and compares its layout with the root's, then
+ * the values. */
 Test(files, ranks_read_the_roots_files)
 {
     write_file("a.h5", 0, 9, LS_STORE_I64);
     write_file("b.h5", 9, 9, LS_STORE_I64);
     ls_ctx *root = begin();
-    cr_assert(ls_h5_dataset(root, "?.h5", NULL));
-    cr_assert_eq(sent.count, 3);
+    const ls_dataset *roots = ls_h5_dataset(root, "?.h5", NULL);
+    cr_assert(roots && sent.count == 3);
+    strcpy(sent.bytes[3], ls_dataset_fingerprint(roots));
     write_file("c.h5", 18, 9, LS_STORE_I64); /* this one the root has not seen */
     sent.count = 3;
     ls_ctx *ctx = begin_at(1, 2, 4, LS_FLOAT32);
@@ -210,6 +212,16 @@ Test(files, ranks_read_the_roots_files)
     cr_expect_null(ls_h5_dataset(ctx, "?.h5", NULL));
     expect_failure(ctx, LS_ERR_DATA, "here it has 17 rows of float32 [2, 3], there 18");
     end(ctx);
+
+    for (int same = 0; same < 2; same++) {
+        cr_assert(unlink("b.h5") == 0);
+        write_file("b.h5", 8 + same, 9, LS_STORE_I64);
+        ctx = begin_at(1, 2, 4, LS_FLOAT32);
+        cr_expect(!ls_h5_dataset(ctx, "?.h5", NULL) == !same);
+        cr_expect_eq(sent.next, 4); /* the fingerprint as well */
+        if (!same) expect_failure(ctx, LS_ERR_DATA, "?.h5 differs from the file that rank 0 reads: it has");
+        end(ctx);
+    }
     end(root);
 }
 
