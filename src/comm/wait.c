@@ -19,8 +19,7 @@
 #define LONGEST_SLEEP_S 1e-3
 #define HERE_AFTER_S    1.0 /* or a quarter of the deadline */
 #define GRACE_S         1.0 /* for a lower rank, which says it first */
-#define STOPPED_S                                                                                  \
-    1.0 /* between two looks at the clock: this process was stopped itself meanwhile */
+#define STOPPED_S       1.0 /* between two looks at the clock: this rank was stopped itself */
 
 bool ls_comm_ok(ls_ctx *ctx, int code, const char *what)
 {
