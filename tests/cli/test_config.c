@@ -67,6 +67,7 @@ Test(yaml, a_byte_order_mark_is_no_text)
 {
     reading *r = resolve("\xef\xbb\xbf" WHOLE);
     cr_expect_eq(r->failure.status, LS_OK, "%s", r->failure.text);
+    end(r);
     expect_config(resolve("\xef\xbb\xbfseed: x\n" WHOLE),
                   "run.yaml:1:7: seed must be a whole number, 0 or more, not \"x\"");
 }
