@@ -1,7 +1,7 @@
 /* arena.c -- memory that ends together: the results of a step.
  *
- * Blocks hang in a list, newest first; only the newest has room. A new block is at least as large
- * as all before it together, so a step makes few. A reset joins them into one block of the peak, so
+ * Blocks hang in a list, newest first; only the newest has room. A new block is at least a quarter as
+ * large as all before it together, so a step makes few and wastes little. A reset joins them into one block of the peak, so
  * that a step of the same size needs no allocation afterwards, and takes the same addresses again;
  * a reset that finds no memory for that only leaves the next step to make blocks again.
  *
@@ -48,7 +48,7 @@ void *ls_arena_take(ls_arena *a, size_t bytes)
     if (bytes > PTRDIFF_MAX - ALIGNMENT) return NULL;
     size_t need = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (!a->blocks || (size_t)(a->end - a->at) < need) {
-        size_t before = used(a), size = before > BLOCK_BYTES ? before : BLOCK_BYTES;
+        size_t before = used(a), size = before / 4 > BLOCK_BYTES ? before / 4 : BLOCK_BYTES;
         ls_block *b = block_new(need > size ? need : size, a->blocks);
         if (!b) return NULL;
         begin_block(a, b);

@@ -7,6 +7,7 @@
  */
 #include "cmd/cmd.h"
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +99,9 @@ static void allow_files(void)
 
 LS_API int ls_command_main(int argc, char **argv)
 {
+    enum { LARGE = 256 << 10 };
     const char *word = argc > 1 ? argv[1] : "";
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE); /* what is freed is the machine's again */
     if (!strcmp(word, ls_train_command.name) || !strcmp(word, ls_launch_command.name))
         ls_stop_catch();
     ls_stop_let_through();

@@ -6,8 +6,9 @@
  * meet seldom: of two windows one is in use while the reading thread fills the other with what comes
  * next. The first window of an epoch is a single batch, read when it is asked for, because its order
  * is drawn only then; each further one is twice as large as long as reading is quick, up to bounds of
- * memory. A batch that lies in a window already, as where an unshuffled dataset makes few batches, is
- * not read again.
+ * memory. A window's memory grows with it; where there is no more, windows stay as large as they are.
+ * A batch that lies in a window already, as where an unshuffled dataset makes few batches, is not read
+ * again.
  *
  * A process with a single core gains by the thread only where reading waits, as for a disk. Where it
  * does not, rows are read when they are asked for, in windows so small that they are still in the
@@ -37,6 +38,7 @@ typedef struct window {
     ls_dataset *d;
     int64_t order, version; /* order 0: nothing is in it */
     int64_t step, steps;    /* the batches in it */
+    int64_t room;           /* rows */
     int64_t *row;
     void *x, *y;
     batch batch[WINDOW_BATCHES];
@@ -55,6 +57,7 @@ struct ls_loader {
     ls_order order;
     int64_t number; /* of the order, from 1: changes whenever a batch may hold other rows */
     int64_t steps;  /* in an epoch */
+    int64_t own;    /* rows of this rank in a batch, at most */
     int64_t epoch, step, last; /* step: that comes next; last: handed out */
     uint64_t seed;
     int64_t from; /* position of the generator at the beginning of epoch 0 */
@@ -85,15 +88,29 @@ static void end_loader(void *self)
     ls_memory_free(l);
 }
 
+/* Whether there was memory for so many rows; else w is as it was. */
+static bool grow_window(ls_dataset *d, window *w, int64_t rows)
+{
+    window n = { .row = ls_memory_new((size_t)rows * sizeof *n.row),
+                 .x = ls_memory_new((size_t)rows * d->x_bytes),
+                 .y = ls_memory_new((size_t)rows * d->y_bytes) };
+    if (!n.row || !n.x || !n.y) {
+        end_window(&n);
+        return false;
+    }
+    end_window(w);
+    w->d = d;
+    w->room = rows;
+    w->row = n.row, w->x = n.x, w->y = n.y;
+    return true;
+}
+
+/* A window of so many rows, or the failure into the context. */
 static bool make_window(ls_ctx *ctx, ls_dataset *d, window *w, int64_t rows)
 {
-    w->d = d;
-    w->row = ls_new(ctx, (size_t)rows * sizeof *w->row, "the row numbers of batches");
-    w->x = ls_new(ctx, (size_t)rows * d->x_bytes, "the inputs of batches");
-    w->y = ls_new(ctx, (size_t)rows * d->y_bytes, "the targets of batches");
-    if (w->row && w->x && w->y) return true;
-    end_window(w);
-    *w = (window){ 0 };
+    if (grow_window(d, w, rows)) return true;
+    ls_fail_memory(ctx, (size_t)rows * (sizeof *w->row + d->x_bytes + d->y_bytes),
+                   "%lld rows of %s", (long long)rows, d->name);
     return false;
 }
 
@@ -139,9 +156,8 @@ static bool fill_loader(ls_loader *l)
     l->most = batches_of(l, first, WINDOW_BYTES);
     l->near_most = batches_of(l, first, NEAR_BYTES);
     l->has_core = ls_reader_has_core();
-    int64_t room = (l->most - 1) * first + (first > last ? first : last);
-    for (int i = 0; i < 2 && i < l->steps; i++)
-        if (!make_window(ctx, l->d, &l->window[i], room)) return false;
+    l->own = first > last ? first : last;
+    if (!make_window(ctx, l->d, &l->window[0], l->own)) return false;
     if (l->opts.shuffle)
         l->order.row = ls_new(ctx, (size_t)rows * sizeof *l->order.row, "the order of an epoch");
     return !ctx->failure.status;
@@ -222,6 +238,14 @@ static bool holds(const ls_loader *l, const window *w, int64_t step)
            step < w->step + w->steps;
 }
 
+/* How many of steps batches there is room for in w, which grows where it can. */
+static int64_t room_for(const ls_loader *l, window *w, int64_t steps)
+{
+    if (w->d && w->room >= steps * l->own) return steps;
+    if (grow_window(l->d, w, steps * l->own)) return steps;
+    return w->d ? w->room / l->own : 0;
+}
+
 /* What w is to hold: batches from step on. */
 static void prepare(const ls_loader *l, window *w, int64_t step, int64_t steps)
 {
@@ -271,7 +295,8 @@ static window *find_window(ls_loader *l)
     bool is_there = holds(l, w, l->step);
     if (w == l->reading || !is_there) wait_for_reader(l);
     if (is_there) return w;
-    prepare(l, w, l->step, reads_late(l, w) ? steps_after(l, w, l->step, l->near_most) : 1);
+    int64_t steps = reads_late(l, w) ? steps_after(l, w, l->step, l->near_most) : 1;
+    prepare(l, w, l->step, room_for(l, w, steps));
     read_window(w);
     w->waits = w->seconds > NEAR_S;
     return w;
@@ -283,7 +308,9 @@ static void read_ahead(ls_loader *l, const window *w)
     window *next = &l->window[w == l->window];
     int64_t step = w->step + w->steps;
     if (l->reading || step == l->steps || reads_late(l, w) || holds(l, next, step)) return;
-    prepare(l, next, step, steps_after(l, w, step, l->most));
+    int64_t steps = room_for(l, next, steps_after(l, w, step, l->most));
+    if (steps == 0) return; /* read when it is asked for */
+    prepare(l, next, step, steps);
     l->reading = next;
     ls_reader_ask(&l->reader, read_apart, next);
 }

@@ -57,6 +57,7 @@ void ls_direct_open(ls_table *t)
 void ls_direct_close(ls_table *t)
 {
     ls_direct *d = &t->direct;
+    ls_memory_free(d->scratch);
     ls_memory_free((void *)d->checked);
     ls_memory_free(d->found);
     ls_memory_free(d->stored);
@@ -171,23 +172,30 @@ static void hold_copy(ls_table *t)
     t->held = values;
 }
 
-/* Where the room is not there or reading fails, rows are read one by one, and the one that cannot be read is
- * named. */
-void ls_direct_hold(ls_table *t)
+/* In memory of this process. */
+static void hold_own(ls_table *t)
 {
     ls_direct *d = &t->direct;
     size_t bytes = value_bytes(t);
-    if (bytes > t->held_limit) return;
-    if (d->copy) {
-        hold_copy(t);
-        return;
-    }
     if (!d->stride && d->calls < (int64_t)(bytes / GAP_BYTES)) return;
     t->held = ls_memory_new_large(bytes);
     if (d->stride) memset((void *)d->checked, 0, chunks_of(t));
     if (t->held && (d->stride || read_whole(t, t->held))) return;
     ls_direct_drop(t);
     t->held_limit = 0;
+}
+
+/* Where the room is not there or reading fails, rows are read one by one, and the one that cannot be read is
+ * named. */
+void ls_direct_hold(ls_table *t)
+{
+    ls_direct *d = &t->direct;
+    if (value_bytes(t) > t->held_limit) return;
+    if (d->copy) hold_copy(t);
+    else hold_own(t);
+    if (!t->held) return;
+    ls_memory_free(d->scratch);
+    d->scratch = NULL;
 }
 
 void ls_direct_drop(ls_table *t)
@@ -256,9 +264,9 @@ static ls_status read_large_row(const ls_request *q, const ls_wanted *w)
     int64_t row_at = place_of(t, w->row);
     for (int64_t i = 0; i < t->row_numbers; i += most) {
         int64_t n = t->row_numbers - i < most ? t->row_numbers - i : most;
-        if (ls_input_read(t->fd, t->path, row_at + i * width, t->scratch, (size_t)(n * width),
-                          q->f) ||
-            ls_table_put(q, w, i, n, t->scratch))
+        if (ls_input_read(t->fd, t->path, row_at + i * width, t->direct.scratch,
+                          (size_t)(n * width), q->f) ||
+            ls_table_put(q, w, i, n, t->direct.scratch))
             return q->f->status;
     }
     return LS_OK;
@@ -281,24 +289,27 @@ static int64_t span_of(const ls_table *t, const ls_wanted *w, int64_t count, boo
 bool ls_direct_read(const ls_request *q, int64_t count)
 {
     ls_table *t = q->t;
+    ls_direct *d = &t->direct;
     size_t row_bytes = t->layout.about.row_bytes;
     bool is_run;
+    if (!d->scratch) d->scratch = ls_memory_new(LS_SCRATCH_BYTES);
+    if (!d->scratch) return ls_table_no_memory(t, LS_SCRATCH_BYTES, q->f) != LS_OK;
     for (int64_t i = 0, n; i < count && !q->f->status; i += n) {
         const ls_wanted *w = t->order + i;
         if (!check(t, w->row, q->f)) return false;
         if (q->f->status) break;
         n = span_of(t, w, count - i, &is_run);
-        t->direct.calls++;
+        d->calls++;
         int64_t at = place_of(t, w->row), rows = w[n - 1].row - w->row + 1;
         if (q->as_is && is_run) {
             ls_input_read(t->fd, t->path, at, q->out + (size_t)w->place * row_bytes,
                           (size_t)rows * row_bytes, q->f);
         } else if (row_bytes > LS_SCRATCH_BYTES) {
             read_large_row(q, w);
-        } else if (!ls_input_read(t->fd, t->path, at, t->scratch, (size_t)rows * row_bytes, q->f)) {
+        } else if (!ls_input_read(t->fd, t->path, at, d->scratch, (size_t)rows * row_bytes, q->f)) {
             for (int64_t k = 0; k < n && !q->f->status; k++)
                 ls_table_put(q, w + k, 0, t->row_numbers,
-                             t->scratch + (size_t)(w[k].row - w->row) * row_bytes);
+                             d->scratch + (size_t)(w[k].row - w->row) * row_bytes);
         }
     }
     return true;

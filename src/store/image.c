@@ -11,7 +11,7 @@
 #include "store/h5.h"
 #include <string.h>
 
-#define LEND_STEP ((size_t)1 << 20)
+#define LEND_STEP ((size_t)256 << 10)
 enum { LEND_COUNT = 16 << 10 }; /* elements; fewer are copied */
 
 /* Values that lie elsewhere: bytes at to at + bytes of the file. */
@@ -171,8 +171,9 @@ static bool is_put_together(const ls_image *m, const char *path, ls_failure *f)
     return !f->status;
 }
 
-/* One element of a new set, so that the file gets as far: zeros. */
-static herr_t reach(hid_t set, hid_t space, hid_t one, ls_shape shape, int64_t element)
+/* One element of a new set, so that the file gets as far: zeros, of the set's type, as HDF5 takes a
+ * megabyte to convert any. */
+static herr_t reach(hid_t set, hid_t type, hid_t space, hid_t one, ls_shape shape, int64_t element)
 {
     static const double zero = 0;
     hsize_t at[LS_MAX_NDIM];
@@ -181,15 +182,15 @@ static herr_t reach(hid_t set, hid_t space, hid_t one, ls_shape shape, int64_t e
         element /= shape.dim[i];
     }
     if (H5Sselect_elements(space, H5S_SELECT_SET, 1, at) < 0) return -1;
-    return H5Dwrite(set, H5T_NATIVE_DOUBLE, one, space, H5P_DEFAULT, &zero);
+    return H5Dwrite(set, type, one, space, H5P_DEFAULT, &zero);
 }
 
 /* Lets HDF5 give a set its place as if it had been written, without the values. The driver fills what a
  * file grows by with zeros: it grows step by step, and each is given back. */
-static ls_status leave_hole(ls_image *m, hid_t set, hid_t space, ls_shape shape, size_t item,
+static ls_status leave_hole(ls_image *m, hid_t set, hid_t type, hid_t space, ls_shape shape,
                             const void *data, ls_failure *f)
 {
-    size_t bytes = item;
+    size_t item = H5Tget_size(type), bytes = item;
     for (int i = 0; i < shape.ndim; i++) bytes *= (size_t)shape.dim[i];
     lent *l = ls_arena_take(&m->arena, sizeof *l), **at = &m->lent;
     if (!l) return ls_failure_memory(f, sizeof *l, "a checkpoint");
@@ -197,7 +198,7 @@ static ls_status leave_hole(ls_image *m, hid_t set, hid_t space, ls_shape shape,
     haddr_t begin = HADDR_UNDEF;
     for (size_t done = 0; done < bytes;) {
         done = bytes - done > LEND_STEP ? done + LEND_STEP : bytes;
-        if (reach(set, space, one, shape, (int64_t)(done / item) - 1) < 0) break;
+        if (reach(set, type, space, one, shape, (int64_t)(done / item) - 1) < 0) break;
         begin = H5Dget_offset(set);
         if (begin != HADDR_UNDEF) ls_h5_memory_clear(&m->memory, begin, begin + done);
     }
@@ -223,8 +224,7 @@ static ls_status put(ls_image *m, const char *path, kind k, ls_shape shape, cons
         if (H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0)
             set = H5Dcreate2(m->file, path, stored_type(k), space, H5P_DEFAULT, creation,
                              H5P_DEFAULT);
-        if (set >= 0 && lends)
-            leave_hole(m, set, space, shape, H5Tget_size(native_type(k)), data, f);
+        if (set >= 0 && lends) leave_hole(m, set, native_type(k), space, shape, data, f);
         else if (set < 0 || (!is_empty(shape) && H5Dwrite(set, native_type(k), H5S_ALL, H5S_ALL,
                                                           H5P_DEFAULT, data) < 0))
             ls_h5_failure(f, LS_ERR_USE, "%s: %s cannot be added", m->name.text,

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define GROWTH ((size_t)1 << 20)
+#define GROWTH ((size_t)256 << 10)
 
 static size_t whole_pages(size_t bytes)
 {

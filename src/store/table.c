@@ -90,10 +90,8 @@ static ls_status open_here(const char *path, const char *name, ls_table **out, l
     (void)pthread_mutex_init(&t->turn, NULL); /* a plain mutex: nothing that could fail */
     t->path = copy_of(path);
     t->name = copy_of(name);
-    t->scratch = ls_memory_new(LS_SCRATCH_BYTES);
-    if (!t->path || !t->name || !t->scratch)
-        ls_failure_memory(f, LS_SCRATCH_BYTES + strlen(path) + strlen(name) + 2, "opening %s",
-                          ls_show(path).text);
+    if (!t->path || !t->name)
+        ls_failure_memory(f, strlen(path) + strlen(name) + 2, "opening %s", ls_show(path).text);
     else if (open_set(t, f) == LS_OK) {
         ls_table_info *about = &t->layout.about;
         about->filters = t->layout.filters;
@@ -126,7 +124,6 @@ void ls_table_close(ls_table *t)
     ls_direct_close(t);
     free_bands(t);
     (void)pthread_mutex_destroy(&t->turn);
-    ls_memory_free(t->scratch);
     ls_memory_free(t->order);
     ls_memory_free(t->spare);
     ls_memory_free(t->digests);
@@ -136,6 +133,12 @@ void ls_table_close(ls_table *t)
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
+
+ls_status ls_table_no_memory(const ls_table *t, size_t bytes, ls_failure *f)
+{
+    return ls_failure_memory(f, bytes, "reading %s of %s", ls_show(t->name).text,
+                             ls_show(t->path).text);
+}
 
 static ls_status make_order_room(ls_table *t, int64_t count, ls_failure *f)
 {
@@ -232,12 +235,6 @@ static ls_status read_selection(const ls_table *t, hid_t space, bool is_selected
     return f->status;
 }
 
-static ls_status no_memory(const ls_table *t, size_t bytes, ls_failure *f)
-{
-    return ls_failure_memory(f, bytes, "reading %s of %s", ls_show(t->name).text,
-                             ls_show(t->path).text);
-}
-
 /* The cached band of that number. */
 static const uint8_t *fetch(ls_table *t, int64_t number, ls_failure *f)
 {
@@ -247,7 +244,7 @@ static const uint8_t *fetch(ls_table *t, int64_t number, ls_failure *f)
     size_t bytes = (size_t)t->band_rows * t->layout.about.row_bytes;
     if (!b->rows) b->rows = ls_memory_new(bytes);
     if (!b->rows) {
-        no_memory(t, bytes, f);
+        ls_table_no_memory(t, bytes, f);
         return NULL;
     }
     int64_t from = number * t->band_rows, rows = t->layout.about.rows - from;
@@ -287,7 +284,7 @@ static ls_status read_selected(const ls_request *q, const ls_wanted *w, int64_t 
     for (int64_t n, rows; count > 0; w += n, count -= n) {
         n = selection_of(t, w, count, &rows);
         uint8_t *in = ls_memory_new((size_t)rows * row_bytes);
-        if (!in) return no_memory(t, (size_t)rows * row_bytes, q->f);
+        if (!in) return ls_table_no_memory(t, (size_t)rows * row_bytes, q->f);
 
         ls_h5_turn turn = ls_h5_begin();
         hid_t space = H5Dget_space(t->set);

@@ -30,6 +30,7 @@ typedef struct ls_direct {
     bool is_copied;             /* checked, and what is held, lie there */
     uint8_t *found, *stored;    /* a chunk each, while one is checked */
     int64_t calls;              /* of the system, to read rows */
+    uint8_t *scratch;           /* LS_SCRATCH_BYTES for those that are not kept, once there were any; or NULL */
 } ls_direct;
 
 struct ls_table {
@@ -45,7 +46,6 @@ struct ls_table {
     int64_t order_room;
     uint8_t *held; /* room for all values in order, of which those of checked chunks are there; or NULL */
     size_t limit, held_limit;
-    uint8_t *scratch; /* LS_SCRATCH_BYTES */
     ls_direct direct;
     int64_t band_rows, band_count; /* band_count: places in the cache */
     ls_band *bands;
@@ -62,6 +62,7 @@ typedef struct ls_request {
     char *out;
     ls_failure *f;
 } ls_request;
+ls_status ls_table_no_memory(const ls_table *t, size_t bytes, ls_failure *f);
 /* Converts numbers, perhaps only some of a row, from the first-th on. */
 ls_status ls_table_put(const ls_request *q, const ls_wanted *w, int64_t first, int64_t numbers,
                        const void *in);

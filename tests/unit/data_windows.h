@@ -97,3 +97,24 @@ Test(loader, one_core)
         end(ctx);
     }
 }
+
+/* Without memory for more, windows stay at one batch and the other one is not there: the same rows, each read
+ * once. */
+Test(loader, windows_that_cannot_grow)
+{
+    recorder r;
+    ls_ctx *ctx = begin();
+    ls_tensor *x, *y;
+    ls_loader *warm = ls_loader_new(ctx, recorded(ctx, &r, 1), &(ls_loader_opts){ .batch_size = 1 });
+    for (int i = 0; i < 2; i++) cr_assert_eq(ls_next(warm, &x, &y), i == 0); /* a step has its memory */
+    ls_loader *l = ls_loader_new(ctx, recorded(ctx, &r, 100), &(ls_loader_opts){ .batch_size = 3 });
+    setenv("LS_FAULT", "allocate:*:1+", 1);
+    ls_fault_begin(0);
+    cr_assert_null(ls_memory_new(1));
+    int64_t row = 0;
+    for (; ls_next(l, &x, &y); row += ls_dim(x, 0)) cr_assert(x && y && label(y, 0) == row, "%s", ctx->failure.text);
+    unsetenv("LS_FAULT");
+    ls_fault_begin(0);
+    cr_expect(row == 100 && r.asked[99] == 1);
+    end(ctx);
+}

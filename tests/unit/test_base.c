@@ -169,6 +169,18 @@ Test(arena, equal_steps_allocate_once)
     ls_arena_free(&a);
 }
 
+/* What a first step takes beyond its results: at most a quarter of them, and one small block. */
+Test(arena, new_blocks_waste_little)
+{
+    enum { EACH = 16 * 1024, COUNT = 300, SMALL = 8 * 1024 };
+    ls_arena a = { 0 };
+    for (int64_t i = 1; i <= COUNT; i++) {
+        cr_assert_not_null(ls_arena_take(&a, EACH));
+        cr_assert_leq(a.end - a.at, i * EACH / 4 + SMALL, "%lld blocks", (long long)i);
+    }
+    ls_arena_free(&a);
+}
+
 Test(clock, goes_on)
 {
     double t = ls_clock_s();
