@@ -20,6 +20,7 @@ enum {
     PANEL_ROWS_TO_COME = 6, TILE_ROWS_TO_COME = 16, /* rows of what it writes, which other cores may have read */
     GROUP = 4,                             /* tiles of rows whose left factors outer packs at once */
     PANEL_GAP = LANES, TILE_GAP = 2 * LANES, /* reals behind packed ones: not 2^i apart, for the sets of a cache */
+    TURNED = 48,                           /* rows of tiles that become columns of c at once; a multiple of LANES */
     KEPT = 512 * 1024 / (int)sizeof(real), /* reals of subtrees that outer keeps */
 };
 #define ALIGNED __attribute__((aligned(64)))
@@ -87,49 +88,94 @@ static void pack(operand right, int64_t columns, int64_t count, int width, real 
             pack_block(right, columns, least(count - k, BLOCK), width, panel + k * width);
 }
 
-/* Whether it is faster to make the transpose of c. Costs are in products; a packed or delivered
- * element costs several, more where it is transposed or rows collide, and so does a left factor read across
- * rows. */
-static bool turning_pays(int64_t m, int64_t n, int64_t k, operand right, int64_t ldc)
+/* What packing columns costs, in products: so much for each element, more in a vec that is not whole. */
+static int64_t packing(int64_t columns, int64_t k, int64_t each)
+{
+    return (columns / LANES + (columns % LANES ? 3 : 0)) * LANES * k * each;
+}
+
+/* Whether it is faster to make the transpose of c. Costs are in products: a packed element costs several, more
+ * where rows collide, and so do a delivered one, a left factor read across rows, and one read again for further
+ * panels, more from memory; wide tiles save some. */
+static bool turning_pays(int64_t m, int64_t n, int64_t k, operand right, bool wide)
 {
     const bool    by_row = right.item == 1;
     const int64_t m_lanes = vecs_for(m) * LANES, n_lanes = vecs_for(n) * LANES;
-    const int64_t packing = collide(by_row ? k : right.item) ? 24 : 12, delivering = collide(ldc) ? 180 : 27;
-    const int64_t straight = m * n_lanes * k + n_lanes * k * (by_row ? 1 : packing);
-    const int64_t turned = n * m_lanes * k + m_lanes * k * packing + m * n * delivering +
-                           (by_row ? n * m_lanes * k / 4 : 0);
+    const int64_t each = collide(by_row ? k : right.item) ? 24 : 12;
+    const int64_t straight = m * n_lanes * k + packing(n, k, by_row ? 1 : each);
+    const int64_t again = (m_lanes * k - 1) / PACKED * n * k * (n * k > FAR ? 16 : 2);
+    const int64_t turned = n * m_lanes * k + packing(m, k, each) + m * n * 12 + again +
+                           (by_row ? n * m_lanes * k / 4 : 0) + (wide ? m * n_lanes * k / 32 : 0);
     return turned < straight;
 }
 
-/* Rows of left with columns of right, for the steps s of k; to: where their results begin. columns: of
- * panels of width, the last of which may be narrower. Panels stay in the cache while the rows pass over
- * them; those that lie in rows are copied there by the first rows' tiles. sums: [rows, width] between the
- * calls of one result, or, where s is all of k, of one tile. */
-static void inner_panels(const steps *s, int64_t rows, int64_t columns, int width, operand left,
-                         operand right, real *packed, real *sums, const target *to, later *next)
+/* The part of t from there on. */
+INLINE target part_of(const target *t, int64_t row, int64_t column, int64_t columns)
+{
+    return (target){ t->bias ? t->bias + column : NULL, t->c + row * t->ldc + column, t->ldc, columns, t->add };
+}
+
+/* Rows of sums [rows, width] become columns of c, squares of LANES x LANES at a time: lines of c are written whole,
+ * as there may be no place for many in the nearest cache. t->columns: of sums that are wanted. */
+static void deliver_turned(int64_t rows, int width, const real *sums, const target *t)
+{
+    for (int64_t i = 0; i < rows; i += LANES) {
+        const int64_t lanes = least(rows - i, LANES);
+        const vec     bias = t->bias ? load_some(t->bias + i, lanes) : (vec){ 0 };
+        for (int64_t j = 0; j < t->columns; j += LANES) {
+            const bool plain = lanes == LANES && !t->add;
+            real      *c = t->c + j * t->ldc + i;
+            vec        out[LANES];
+            transpose_some(LANES, sums + i * width + j, width, out);
+            UNROLL
+            for (int s = 0; s < LANES; s++, c += t->ldc) {
+                const vec sum = t->bias ? out[s] + bias : out[s];
+                if (j + s >= t->columns) break;
+                if (plain) store(c, sum);
+                else finish(sum, c, lanes, t->add);
+            }
+        }
+    }
+}
+
+/* Rows of left with columns of right, for the steps s of k; to: where their results begin; turned: with
+ * rows for columns. columns: of panels of width, the last of which may be narrower. Panels stay in the cache
+ * while the rows pass over them; those that lie in rows are copied there by the first rows' tiles. sums:
+ * [rows, width] between the calls of one result, or, where s is all of k, of one tile. */
+static void inner_panels(const steps *s, int64_t rows, int64_t columns, int width, operand left, operand right,
+                         real *packed, real *sums, const target *to, bool turned, later *next)
 {
     const int64_t count = s->to - s->from;
     const bool    whole = count == s->k, lie = right.item == 1 && columns % width == 0;
     const tile   *t = width > WIDTH ? wide_tiles : tiles[width / LANES - 1];
+    real          made[TURNED * WIDTH] ALIGNED;
     for (int64_t j = 0; j < columns && !lie; j += width) {
         const operand r = { right.at + j * right.item, right.item, right.k };
         pack(r, least(columns - j, width), count, width, packed + j * count);
     }
     const bool copied = lie && s->k >= SHORT && rows > t->rows, far = whole && left.k == 1 && rows * count > FAR;
     factors    f = { left.at, left.item, left.k, packed, width, NULL, next };
-    target     here = *to;
-    for (int64_t i = 0; i < rows; i += t->rows) {
+    for (int64_t i = 0, group; i < rows; i += group) {
         while (t->rows > rows - i) t++;
-        f.a = left.at + i * left.item;
+        group = turned ? least(rows - i, TURNED) : t->rows;
         for (int64_t j = 0; j < columns; j += width) {
-            const bool in_place = lie && (i == 0 || !copied);
-            f.b = in_place ? right.at + j : packed + j * count;
-            f.ldb = in_place ? right.k : width;
-            f.copy = copied && i == 0 ? packed + j * count : NULL;
-            here.c = to->c + (to->turned ? j * to->ldc + i : i * to->ldc + j);
-            here.bias = to->bias ? to->bias + (to->turned ? i : j) : NULL;
-            here.columns = least(columns - j, width);
-            (far && j == 0 ? t->inner_far : t->inner)(s, &f, whole ? sums : sums + i * width, &here);
+            const int64_t across = least(columns - j, width);
+            const tile   *own = t;
+            target here = turned ? (target){ NULL, made, width, width, false } : part_of(to, i, j, across);
+            for (int64_t r = i; r < i + group; r += own->rows) {
+                while (own->rows > i + group - r) own++;
+                const bool in_place = lie && (r == 0 || !copied);
+                f.a = left.at + r * left.item;
+                f.b = in_place ? right.at + j : packed + j * count;
+                f.ldb = in_place ? right.k : width;
+                f.copy = copied && r == 0 ? packed + j * count : NULL;
+                (far && j == 0 ? own->inner_far : own->inner)(s, &f, whole ? sums : sums + r * width, &here);
+                here.c += own->rows * here.ldc;
+            }
+            if (turned && s->to == s->k) {
+                here = part_of(to, j, i, across);
+                deliver_turned(group, width, made, &here);
+            }
         }
     }
 }
@@ -242,28 +288,26 @@ static void inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void
         const int64_t done = column(m, k, left, right, (target){ .bias = bias, .c = c, .ldc = ldc, .add = add });
         left.at += done * lda, c = (real *)c + done * ldc, m -= done;
     }
-    const target  all = { bias, c, ldc, 0, turning_pays(m, n, k, right, ldc), add };
-    const int64_t rows = all.turned ? n : m, columns = all.turned ? m : n;
-    if (all.turned) {
+    const target  all = { bias, c, ldc, 0, add };
+    const bool    may_be_wide = m >= WIDE_ROWS && n >= WIDE && k <= STEPS && WIDE > WIDTH;
+    const bool    turned = turning_pays(m, n, k, right, may_be_wide);
+    const int64_t rows = turned ? n : m, columns = turned ? m : n, at_once = k > STEPS ? CHUNK : rows;
+    if (turned) {
         const operand rows_of = left;
         left = right, right = rows_of;
     }
-    const int64_t at_once = k > STEPS ? CHUNK : rows;
-    const bool    wide = rows >= WIDE_ROWS && k <= STEPS && !all.turned;
     for (int64_t i = 0; i < rows; i += at_once)
         for (int64_t j = 0, across; j < columns; j += across) {
-            const int     most = wide && columns - j >= WIDE ? WIDE : WIDTH;
+            const int     most = may_be_wide && !turned && columns - j >= WIDE ? WIDE : WIDTH;
             across = fair(columns - j, most, k > STEPS ? 1 : PACKED / most / (k > 0 ? k : 1));
-            const int width = vecs_for(least(across, most)) * LANES;
-            target    to = all;
-            to.c += to.turned ? j * ldc + i : i * ldc + j;
-            if (bias) to.bias += to.turned ? i : j;
-            later next = packed_next(right, rows, k, j, j + across, columns, width);
+            const int    width = vecs_for(least(across, most)) * LANES;
+            const target to = turned ? part_of(&all, j, i, 0) : part_of(&all, i, j, 0);
+            later        next = packed_next(right, rows, k, j, j + across, columns, width);
             for (int64_t from = 0; from == 0 || from < k; from += STEPS) {
                 const steps   s = { from, least(from + STEPS, k), k };
                 const operand l = { left.at + i * left.item + from * left.k, left.item, left.k };
                 const operand r = { right.at + j * right.item + from * right.k, right.item, right.k };
-                inner_panels(&s, least(rows - i, at_once), across, width, l, r, packed, sums, &to, &next);
+                inner_panels(&s, least(rows - i, at_once), across, width, l, r, packed, sums, &to, turned, &next);
             }
         }
 }

@@ -256,16 +256,3 @@ INLINE void transpose_some(int columns, const real *from, int64_t ld, vec out[LA
     else transpose(from, ld, out);
 }
 
-/* Stores 16 bytes of *v, the q-th, or the first count reals of them. */
-typedef real piece __attribute__((vector_size(16), may_alias));
-typedef real piece_anywhere __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
-INLINE void store_piece(real *to, const vec *v, int q, int64_t count, bool add)
-{
-    piece p = ((const piece *)v)[q];
-    if (count == CROSS) {
-        if (add) p = *(const piece_anywhere *)to + p;
-        *(piece_anywhere *)to = p;
-    } else {
-        for (int64_t i = 0; i < count; i++) to[i] = add ? to[i] + p[i] : p[i];
-    }
-}

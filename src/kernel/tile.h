@@ -155,7 +155,6 @@ typedef struct target {
     const real *bias; /* or NULL */
     real       *c;
     int64_t     ldc, columns; /* of the tile that are wanted */
-    bool        turned;       /* the tile's rows are columns of c */
     bool        add;
 } target;
 
@@ -198,38 +197,6 @@ INLINE void deliver(int rows, int vecs, const target *t, vec acc[][VECS])
     }
 }
 
-/* CROSS rows of sums at a time become pieces of rows of c. plain: all columns, stored; a constant. */
-INLINE void deliver_turned(int rows, int vecs, const target *t, vec acc[][VECS], bool plain)
-{
-    UNROLL
-    for (int i = 0; i < rows; i += CROSS) {
-        const int count = rows - i < CROSS ? rows - i : CROSS;
-        real     *c = t->c + i;
-        UNROLL
-        for (int j = 0; j < vecs; j++) {
-            vec some[CROSS] = { { 0 } };
-            UNROLL
-            for (int s = 0; s < count; s++)
-                some[s] = t->bias ? acc[i + s][j] + splat(t->bias[i + s]) : acc[i + s][j];
-            cross(some);
-            UNROLL
-            for (int q = 0; q < LANES / CROSS; q++) {
-                UNROLL
-                for (int s = 0; s < CROSS; s++, c += t->ldc)
-                    if (plain || j * LANES + q * CROSS + s < t->columns)
-                        store_piece(c, &some[s], q, count, !plain && t->add);
-            }
-        }
-    }
-}
-
-INLINE void inner_end(int rows, int vecs, const target *t, vec acc[][VECS])
-{
-    if (!t->turned) deliver(rows, vecs, t, acc);
-    else if (t->columns == vecs * LANES && !t->add) deliver_turned(rows, vecs, t, acc, true);
-    else deliver_turned(rows, vecs, t, acc, false);
-}
-
 /* sums: [rows, vecs * LANES], of the blocks so far. far: rows of a, of all k, come from memory. Structures come by address: fields that were just
  * written are read one by one, as a processor passes them on. */
 INLINE void inner_tile(int rows, int vecs, bool far, const steps *s, const factors *f, real *sums, const target *t)
@@ -239,7 +206,7 @@ INLINE void inner_tile(int rows, int vecs, bool far, const steps *s, const facto
     vec         acc[TILE_ROWS][VECS];
     if (s->k < SHORT) {
         chain_short(rows, vecs, s->k, a, f->a_i, f->a_k, b, f->ldb, acc);
-        inner_end(rows, vecs, t, acc);
+        deliver(rows, vecs, t, acc);
         return;
     }
     for (int64_t k = s->from, count; k < s->to; k += count) {
@@ -256,7 +223,7 @@ INLINE void inner_tile(int rows, int vecs, bool far, const steps *s, const facto
         a += count * f->a_k, b += count * f->ldb;
         if (copy) copy += count * vecs * LANES;
         if (k > 0) join(rows, vecs, sums, vecs * LANES, acc);
-        if (k + count == s->k) inner_end(rows, vecs, t, acc);
+        if (k + count == s->k) deliver(rows, vecs, t, acc);
         else keep(rows, vecs, sums, vecs * LANES, acc);
     }
 }
