@@ -127,6 +127,24 @@ Test(eval, predicts)
     }
 }
 
+/* Many batches, whose memory grows at different ones on each rank. */
+Test(eval, predicts_many_batches)
+{
+    make_run();
+    make_data("many.h5", 401, 90);
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--data.batch_size=40",
+                        "--train.leaf_rows=16"),
+               0, "", "");
+    for (int np = 1; np <= 4; np++) {
+        char out[16];
+        snprintf(out, sizeof out, "--out=%d.h5", np);
+        expect_end(np > 1 ? lockstep_on(np, "predict", "runs/small", "--data=many.h5", out)
+                          : lockstep("predict", "runs/small", "--data=many.h5", out),
+                   0, NULL, "");
+        if (np > 1) expect_same_file("1.h5", out + 6);
+    }
+}
+
 Test(eval, predicts_values)
 {
     make_data("train.h5", 50, 0);

@@ -86,6 +86,21 @@ static void shared_weight(ls_ctx *ctx)
     ls_print(w);
 }
 
+/* The whole of what ranks have made of their rows, in each step: their memory grows at different steps. */
+static void whole_results(ls_ctx *ctx)
+{
+    ls_manual_seed(ctx, 3);
+    for (int64_t rows = 32; rows <= 200; rows += 28) {
+        ls_tensor *x = ls_randn(ctx, LS_SHAPE(rows, 8));
+        for (int i = 0; i < 5 && ls_step_begin(ctx); i++) {
+            ls_tensor *y = ls_split_rows(x);
+            for (int k = 0; k < 8; k++) y = ls_tanh(y);
+            ls_tensor *all = ls_whole(ctx, y);
+            ls_printf(ctx, "%.9g %.9g\n", ls_at(all, 0), ls_at(all, 8 * rows - 1));
+        }
+    }
+}
+
 /* Forgotten ls_step_begin(), a result kept past the loop, a scope open at the end, forgotten
  * frees. */
 static int two_models(ls_ctx *ctx)
@@ -319,6 +334,7 @@ int main(int argc, char **argv)
     else if (!strcmp(job, "early_break")) early_break(ctx, failing);
     else if (!strcmp(job, "one_row_bad")) one_row_bad(ctx);
     else if (!strcmp(job, "shared_weight")) shared_weight(ctx);
+    else if (!strcmp(job, "whole_results")) whole_results(ctx);
     else if (!strcmp(job, "by_hand_between")) by_hand_between(ctx);
     else if (!strcmp(job, "small_optimizer_first")) several_optimizers(ctx, true);
     else if (!strcmp(job, "small_optimizer_last")) several_optimizers(ctx, false);

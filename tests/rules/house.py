@@ -37,6 +37,7 @@ LIBRARIES = {
     'immintrin.h': {'base', 'kernel'},
     'cpuid.h': {'base', 'kernel'},
     'dlfcn.h': {'cmd', 'kernel'},
+    'malloc.h': {'cmd'},
     'yaml.h': {'cmd'},
     'zlib.h': {'cmd'},
 }
