@@ -133,7 +133,7 @@ Test(eval, predicts_many_batches)
     make_run();
     make_data("many.h5", 401, 90);
     expect_end(lockstep("train", "small.yaml", "--quiet", "--data.batch_size=40",
-                        "--train.leaf_rows=16"),
+                        "--train.leaf_rows=32", "--model=[linear: 32, tanh, linear: 3]"),
                0, "", "");
     for (int np = 1; np <= 4; np++) {
         char out[16];
