@@ -37,6 +37,10 @@ LS_COLLECTIVE bool      ls_resume(ls_ctx *ctx, const ls_run *run); /* newest sou
 /* Parameters only. path: a checkpoint, or a directory of them: the newest sound one. */
 LS_COLLECTIVE ls_status ls_load(ls_ctx *ctx, ls_module *m, const char *path);
 
+/* From now on x of d is read as that of the run was: (x - mean) / deviation, with the figures that a checkpoint
+ * of normalised training data holds. path: as above. CONFIG where it holds none, or of other features. */
+LS_COLLECTIVE ls_status ls_dataset_normalize_by(ls_ctx *ctx, ls_dataset *d, const char *path);
+
 /* The configuration text that a checkpoint holds; lives until ls_finish(). NULL after an error. */
 LS_COLLECTIVE const char *ls_checkpoint_config(ls_ctx *ctx, const char *path);
 /* How far a run is: the newest sound checkpoint of that name in dir, and the epoch that comes next;

@@ -18,11 +18,16 @@ ls_opts ls_build_opts(const ls_config *c)
                       .kernel = c->kernel ? LS_OPENBLAS : LS_CANONICAL };
 }
 
+ls_dataset *ls_build_plain(ls_ctx *ctx, const ls_config *c, const char *path)
+{
+    return ls_h5_dataset(
+        ctx, path, &(ls_h5_opts){ .x = c->data.x, .y = c->data.y, .x_scale = c->data.x_scale });
+}
+
 ls_dataset *ls_build_dataset(ls_ctx *ctx, const ls_config *c, const char *path,
                              const ls_dataset *normalize_as)
 {
-    ls_dataset *d = ls_h5_dataset(
-        ctx, path, &(ls_h5_opts){ .x = c->data.x, .y = c->data.y, .x_scale = c->data.x_scale });
+    ls_dataset *d = ls_build_plain(ctx, c, path);
     if (c->data.normalize == LS_NORMALIZE_STANDARD) ls_dataset_normalize(ctx, d, normalize_as);
     return d;
 }
@@ -106,8 +111,7 @@ ls_module *ls_build_model(ls_ctx *ctx, const ls_settings *s, const ls_dataset *d
     return ls_sequential_new(ctx, c->model.count, c->model.at);
 }
 
-ls_status ls_build_stored(ls_ctx *ctx, const char *checkpoint, bool is_normalized, ls_settings *s,
-                          ls_config *c)
+ls_status ls_build_stored(ls_ctx *ctx, const char *checkpoint, ls_settings *s, ls_config *c)
 {
     ls_failure f = { 0 };
     const char *text = ls_checkpoint_config(ctx, checkpoint);
@@ -119,14 +123,20 @@ ls_status ls_build_stored(ls_ctx *ctx, const char *checkpoint, bool is_normalize
     if (ls_settings_begin(s, &ls_config_schema, c, s->arena, &f) ||
         ls_config_stored(s, from, text, &f))
         return ls_fail_with(ctx, &f);
-    if (c->data.normalize == LS_NORMALIZE_STANDARD && !is_normalized)
-        return ls_fail(ctx, LS_ERR_ARG,
-                       "%s was trained on normalized data: --normalize-as names them", checkpoint);
-    if (c->data.normalize == LS_NORMALIZE_NONE && is_normalized)
-        return ls_fail(ctx, LS_ERR_ARG,
-                       "%s was trained without normalizing: leave --normalize-as out", checkpoint);
     ls_opts opts = ls_build_opts(c);
     return ls_configure(ctx, &opts);
+}
+
+ls_status ls_build_normal(ls_ctx *ctx, const ls_config *c, ls_dataset *d, const char *checkpoint,
+                          const char *as)
+{
+    if (c->data.normalize == LS_NORMALIZE_STANDARD)
+        return as ? ls_dataset_normalize(ctx, d, ls_build_dataset(ctx, c, as, NULL))
+                  : ls_dataset_normalize_by(ctx, d, checkpoint);
+    if (as)
+        ls_fail(ctx, LS_ERR_ARG, "%s was trained without normalizing: leave --normalize-as out",
+                checkpoint);
+    return ls_error(ctx);
 }
 
 bool ls_build_is_classifier(const ls_config *c)

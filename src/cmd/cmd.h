@@ -188,13 +188,15 @@ ls_status ls_config_stored(ls_settings *s, const char *from, const char *text, l
 
 /* ---- build.c: from settings with ls_config_schema; errors are left in the context ------------ */
 ls_opts     ls_build_opts(const ls_config *c);
+ls_dataset *ls_build_plain(ls_ctx *ctx, const ls_config *c, const char *path); /* never normalized */
 /* normalize_as: the training data, where settings say to normalize; NULL: these are. */
 ls_dataset *ls_build_dataset(ls_ctx *ctx, const ls_config *c, const char *path, const ls_dataset *normalize_as);
 /* The model, with sizes that follow from the rows of d and, where it has targets, fit the loss. */
 ls_module  *ls_build_model(ls_ctx *ctx, const ls_settings *s, const ls_dataset *d, bool has_targets);
-/* The settings that a checkpoint holds, which the context takes on. is_normalized: whether the training data
- * are named, as they must be where the run normalized them. Calls  collective */
-ls_status   ls_build_stored(ls_ctx *ctx, const char *checkpoint, bool is_normalized, ls_settings *s, ls_config *c);
+/* The settings that a checkpoint holds, which the context takes on. Calls  collective */
+ls_status   ls_build_stored(ls_ctx *ctx, const char *checkpoint, ls_settings *s, ls_config *c);
+/* Normalizes d as that run did, if it did; as: by the figures of these data instead, or NULL. Calls  collective */
+ls_status   ls_build_normal(ls_ctx *ctx, const ls_config *c, ls_dataset *d, const char *checkpoint, const char *as);
 bool        ls_build_is_classifier(const ls_config *c); /* the loss takes classes */
 ls_loss_fn *ls_build_loss(const ls_config *c);
 

@@ -21,21 +21,20 @@ static const ls_key keys[] = {
     { "y", LS_KEY_TEXT, LS_KEY_OPTION, AT(y), .standard = "/y", .value = "NAME",
       .help = "dataset of targets in the file" },
     { "normalize-as", LS_KEY_PATHS, LS_KEY_OPTION, AT(normalize_as), .value = "FILE",
-      .help = "the training data, where the run normalizes" },
+      .help = "take mean and deviation from these data, not from CKPT" },
 };
 static const ls_schema schema = { keys, sizeof keys / sizeof *keys, sizeof(eval) };
 
 static void evaluate(ls_ctx *ctx, const eval *o, ls_settings *s)
 {
     ls_config c;
-    ls_dataset *normalize_as = NULL;
     ls_score score;
-    if (ls_build_stored(ctx, o->checkpoint, o->normalize_as, s, &c)) return;
+    if (ls_build_stored(ctx, o->checkpoint, s, &c)) return;
     c.data.x = o->x;
     c.data.y = o->y;
-    if (o->normalize_as) normalize_as = ls_build_dataset(ctx, &c, o->normalize_as, NULL);
-    ls_dataset *data = ls_build_dataset(ctx, &c, o->data, normalize_as);
+    ls_dataset *data = ls_build_plain(ctx, &c, o->data);
     ls_module *model = ls_build_model(ctx, s, data, true);
+    if (ls_build_normal(ctx, &c, data, o->checkpoint, o->normalize_as)) return;
     ls_loader *loader = model ? ls_loader_new(ctx, data,
                                               &(ls_loader_opts){ .batch_size = c.data.batch_size })
                               : NULL;

@@ -22,7 +22,7 @@ static const ls_key keys[] = {
     { "row", LS_KEY_TEXT, LS_KEY_OPTION, AT(row), .value = "NUMBERS",
       .help = "instead of data: one row, 73,80,75" },
     { "normalize-as", LS_KEY_PATHS, LS_KEY_OPTION, AT(normalize_as), .value = "FILE",
-      .help = "the training data, where the run normalizes" },
+      .help = "take mean and deviation from these data, not from CKPT" },
 };
 static const ls_schema schema = { keys, sizeof keys / sizeof *keys, sizeof(predict) };
 
@@ -55,8 +55,7 @@ static ls_status check_words(ls_ctx *ctx, const predict *o)
 }
 
 /* The numbers of a row, as the data would be read: a dataset of one row. */
-static ls_dataset *dataset_of_row(ls_ctx *ctx, const ls_config *c, const char *text, ls_arena *a,
-                                  const ls_dataset *normalize_as)
+static ls_dataset *dataset_of_row(ls_ctx *ctx, const ls_config *c, const char *text, ls_arena *a)
 {
     size_t length = strlen(text);
     char *copy = ls_arena_take(a, length + 1);
@@ -74,9 +73,7 @@ static ls_dataset *dataset_of_row(ls_ctx *ctx, const ls_config *c, const char *t
     }
     ls_tensor *x = ls_tensor_new(ctx, (ls_shape){ 2, { 1, count } }, count, values);
     if (c->data.x_scale != 1) x = ls_div_scalar(x, c->data.x_scale);
-    ls_dataset *d = ls_tensor_dataset(ctx, x, x);
-    if (normalize_as) ls_dataset_normalize(ctx, d, normalize_as);
-    return d;
+    return ls_tensor_dataset(ctx, x, x);
 }
 
 /* ---- what comes out -------------------------------------------------------------------------- */
@@ -129,17 +126,17 @@ static void predict_data(ls_ctx *ctx, const ls_config *c, ls_module *model, ls_d
 static void predict_all(ls_ctx *ctx, const predict *o, ls_settings *s)
 {
     ls_config c;
-    ls_dataset *as = NULL, *d;
     const char *in = NULL, *out = NULL, *x_name = "/x", *y_name = "/y";
-    if (check_words(ctx, o) || ls_build_stored(ctx, o->checkpoint, o->normalize_as, s, &c)) return;
+    if (check_words(ctx, o) || ls_build_stored(ctx, o->checkpoint, s, &c)) return;
     if (o->data && (split_name(ctx, s->arena, o->data, &in, &x_name) ||
                     split_name(ctx, s->arena, o->out, &out, &y_name)))
         return;
     c.data.x = x_name;
     c.data.y = "";
-    if (o->normalize_as) as = ls_build_dataset(ctx, &c, o->normalize_as, NULL);
-    d = o->row ? dataset_of_row(ctx, &c, o->row, s->arena, as) : ls_build_dataset(ctx, &c, in, as);
+    ls_dataset *d = o->row ? dataset_of_row(ctx, &c, o->row, s->arena)
+                           : ls_build_plain(ctx, &c, in);
     ls_module *model = ls_build_model(ctx, s, d, false);
+    if (ls_build_normal(ctx, &c, d, o->checkpoint, o->normalize_as)) return;
     if (ls_load(ctx, model, o->checkpoint)) return;
     if (o->row) predict_row(ctx, &c, model, d);
     else predict_data(ctx, &c, model, d, out, y_name);

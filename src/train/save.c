@@ -233,6 +233,41 @@ ls_status ls_load(ls_ctx *ctx, ls_module *model, const char *path)
     return ls_agree(ctx);
 }
 
+/* On the root: the means of so many features in the checkpoint, then their deviations; else NULL. */
+static double *read_figures(ls_ctx *ctx, int64_t features, const char *path)
+{
+    ls_failure f = { 0 };
+    ls_image *m = open_path(path, &f);
+    ls_dtype type = LS_FLOAT64;
+    ls_shape shape = { 0 };
+    size_t bytes = 2 * (size_t)features * sizeof(double);
+    double *figures = ls_arena_take(&ctx->life, bytes);
+    if (!figures) ls_failure_memory(&f, bytes, "a checkpoint's means");
+    if (!f.status && ls_image_get_shape(m, "/data/mean", &type, &shape, &f))
+        ls_failure_set(&f, LS_ERR_CONFIG, "%s is of data that were not normalised", path);
+    else if (!f.status && (shape.ndim != 1 || shape.dim[0] != features))
+        ls_failure_set(&f, LS_ERR_CONFIG, "%s is of data with %lld features, these have %lld", path,
+                       (long long)shape.dim[0], (long long)features);
+    if (!f.status) ls_image_get(m, "/data/mean", LS_FLOAT64, shape, figures, &f);
+    if (!f.status) ls_image_get(m, "/data/deviation", LS_FLOAT64, shape, figures + features, &f);
+    ls_image_free(m);
+    if (f.status) ls_fail_with(ctx, &f);
+    return f.status ? NULL : figures;
+}
+
+ls_status ls_dataset_normalize_by(ls_ctx *ctx, ls_dataset *d, const char *path)
+{
+    void *figures = NULL;
+    if (!ls_enter(ctx, "ls_dataset_normalize_by") || !d) return ls_agree(ctx);
+    int64_t features = ls_shape_count(ls_dataset_x(d).shape);
+    size_t bytes = 2 * (size_t)features * sizeof(double);
+    if (ctx->is_root) figures = read_figures(ctx, features, path);
+    if (ls_agree(ctx) || ls_share_bytes(ctx, &figures, &bytes)) return ctx->failure.status;
+    const double *mean = figures;
+    ls_dataset_set_normal(d, mean, mean + features);
+    return ls_agree(ctx);
+}
+
 const char *ls_checkpoint_config(ls_ctx *ctx, const char *path)
 {
     void *text = NULL;
