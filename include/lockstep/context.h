@@ -62,7 +62,8 @@ LS_COLLECTIVE ls_ctx *ls_start(const ls_opts *o);
 /* What ls_start_on() of lockstep/mpi.h calls: mpi_comm points to an MPI_Comm. */
 LS_COLLECTIVE ls_ctx *ls_start_on_handle(const void *mpi_comm, const ls_opts *o);
 
-/* Ends everything made from ctx, and MPI if ls_start() started it. The exit code for main(). */
+/* Ends everything made from ctx, and, with the last context, MPI if ls_start() started it. The exit code for
+ * main(). */
 LS_COLLECTIVE int ls_finish(ls_ctx *ctx);
 
 /* Sets the options anew, for a program that learns them after ls_start(): from a file that only the

@@ -147,7 +147,7 @@ typedef struct ls_early {
 
 typedef struct ls_comm {
     int         rank, count;
-    bool        ends_mpi;
+    bool        holds_mpi; /* which lockstep began: it ends with the last that does */
     MPI_Comm    data, control;
     uint64_t    exchange; /* this one, or the next: the first that has not ended */
     ls_stand    common;   /* the last one that ended: all ranks were there */

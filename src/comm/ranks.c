@@ -57,6 +57,15 @@ static void place(ls_ctx *ctx, int rank, int count)
     snprintf(ctx->who, sizeof ctx->who, "rank %d of %d", rank, count);
 }
 
+/* Contexts of this process while MPI was begun by the first of them: it ends with the last. */
+static int holding;
+
+static void hold_mpi(ls_ctx *ctx)
+{
+    ctx->comm->holds_mpi = true;
+    holding++;
+}
+
 /* MPI is running afterwards, or the process is alone. */
 static ls_status begin_mpi(ls_ctx *ctx, bool given, bool *alone)
 {
@@ -69,6 +78,7 @@ static ls_status begin_mpi(ls_ctx *ctx, bool given, bool *alone)
         return ls_fail(ctx, LS_ERR_USE,
                        "MPI has ended in this process and cannot begin again: start lockstep once, "
                        "or call MPI_Init() before and MPI_Finalize() after all of it");
+    if (begun && holding > 0) hold_mpi(ctx);
     if (begun) return LS_OK;
     if (given) return ls_fail(ctx, LS_ERR_USE, "a communicator needs MPI: call MPI_Init() first");
     ls_watchdog watchdog;
@@ -76,7 +86,7 @@ static ls_status begin_mpi(ls_ctx *ctx, bool given, bool *alone)
     int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
     ls_watchdog_end(&watchdog);
     if (code != MPI_SUCCESS) return ls_fail(ctx, LS_ERR_IO, "MPI cannot begin");
-    ctx->comm->ends_mpi = true;
+    hold_mpi(ctx);
     return LS_OK;
 }
 
@@ -169,7 +179,7 @@ void ls_comm_finish(ls_ctx *ctx)
         ls_comm_ok(ctx, MPI_Comm_free(&c->control), "finishing");
     }
     ls_window_close(c);
-    if (c->ends_mpi) {
+    if (c->holds_mpi && --holding == 0) {
         ls_watchdog watchdog;
         ls_watchdog_begin(&watchdog, ctx, "end");
         if (MPI_Finalize() != MPI_SUCCESS) ls_comm_say("%s: MPI did not end well", ctx->who);

@@ -101,6 +101,15 @@ static void whole_results(ls_ctx *ctx)
     }
 }
 
+/* The second context goes on after the end of the first, which began MPI. */
+static int two_contexts(ls_ctx *first)
+{
+    ls_ctx *second = ls_start(&(ls_opts){ .seed = 3, .deadline_s = 5 });
+    ls_finish(first);
+    ls_printf(second, "%.9g\n", ls_item(ls_sum(ls_split_rows(ls_randn(second, LS_SHAPE(100, 2))))));
+    return ls_finish(second);
+}
+
 /* Forgotten ls_step_begin(), a result kept past the loop, a scope open at the end, forgotten
  * frees. */
 static int two_models(ls_ctx *ctx)
@@ -334,6 +343,7 @@ int main(int argc, char **argv)
     else if (!strcmp(job, "early_break")) early_break(ctx, failing);
     else if (!strcmp(job, "one_row_bad")) one_row_bad(ctx);
     else if (!strcmp(job, "shared_weight")) shared_weight(ctx);
+    else if (!strcmp(job, "two_contexts")) return two_contexts(ctx);
     else if (!strcmp(job, "whole_results")) whole_results(ctx);
     else if (!strcmp(job, "by_hand_between")) by_hand_between(ctx);
     else if (!strcmp(job, "small_optimizer_first")) several_optimizers(ctx, true);
