@@ -15,6 +15,25 @@ static void set_options(ls_ctx *ctx, const ls_opts *o)
     if (ctx->opts.deadline_s == 0) ctx->opts.deadline_s = LS_DEADLINE_DEFAULT_S;
 }
 
+/* Those that reach results. */
+static ls_status compare_options(ls_ctx *ctx)
+{
+    static const char *const name[] = { "seed", "dtype", "leaf_rows", "kernel" };
+    enum { COUNT = sizeof name / sizeof *name };
+    const ls_opts *o = &ctx->opts;
+    const int64_t mine[COUNT] = { (int64_t)o->seed, o->dtype, o->leaf_rows, o->kernel };
+    int64_t roots[COUNT];
+    memcpy(roots, mine, sizeof roots);
+    if (ls_comm_broadcast(ctx, roots, sizeof roots)) return ctx->failure.status;
+    for (int i = 0; i < COUNT; i++)
+        if (mine[i] != roots[i])
+            return ls_fail(
+                ctx, LS_ERR_NOT_SAME,
+                "%s is %lld here, but %lld on the root: start all ranks with the same options",
+                name[i], (long long)mine[i], (long long)roots[i]);
+    return LS_OK;
+}
+
 /* The bits of OpenBLAS differ between machines: all ranks must have the root's. */
 static ls_status compare_numerics(ls_ctx *ctx)
 {
@@ -52,6 +71,7 @@ static ls_status use_options(ls_ctx *ctx)
             "LS_ISA is \"%s\", which is none of avx512, avx2 and generic that this CPU runs; "
             "it runs %s",
             ls_kernel_unusable(), ls_kernel_for(o->dtype, NULL)->isa);
+    if (compare_options(ctx)) return ctx->failure.status;
     ls_random_seed(&ctx->random, o->seed);
     ctx->kernel = ls_kernel_for(o->dtype, NULL);
     if (o->kernel == LS_CANONICAL) return LS_OK;

@@ -338,11 +338,15 @@ int main(int argc, char **argv)
 {
     const char *job = argc > 1 ? argv[1] : "";
     int failing = argc > 2 ? atoi(argv[2]) : 0;
-    ls_ctx *ctx = ls_start(&(ls_opts){ .deadline_s = 5 });
+    ls_opts opts = { .deadline_s = 5 };
+    if (!strcmp(job, "other_seed") && my_rank() == failing) opts.seed = 7;
+    if (!strcmp(job, "other_leaf_rows") && my_rank() == failing) opts.leaf_rows = 4;
+    ls_ctx *ctx = ls_start(&opts);
     if (!strcmp(job, "root_only_backward")) root_only_backward(ctx);
     else if (!strcmp(job, "early_break")) early_break(ctx, failing);
     else if (!strcmp(job, "one_row_bad")) one_row_bad(ctx);
     else if (!strcmp(job, "shared_weight")) shared_weight(ctx);
+    else if (!strncmp(job, "other_", 6)) ls_randn(ctx, LS_SHAPE(3));
     else if (!strcmp(job, "two_contexts")) return two_contexts(ctx);
     else if (!strcmp(job, "whole_results")) whole_results(ctx);
     else if (!strcmp(job, "by_hand_between")) by_hand_between(ctx);

@@ -400,6 +400,8 @@ Test(ranks, misuse_is_named, .timeout = 600)
         misuse(np, "early_break", "0", 65, "rank 0 of");
         misuse(np, "early_break", "1", 65, "rank 1 of");
         misuse(np, "one_row_bad", "0", 65, "numbers: row 77 cannot be read");
+        misuse(np, "other_seed", "1", 70, "seed is 7 here, but 0 on the root");
+        misuse(np, "other_leaf_rows", "1", 70, "leaf_rows is 4 here, but 32 on the root");
         misuse(np, "stale_result", "0", 70, "which has ended");
         misuse(np, "clear_and_go_on", "1", 0, NULL);
     }
