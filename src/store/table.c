@@ -16,6 +16,7 @@
 #include "store/table.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define CACHE_BYTES ((size_t)256 * 1024 * 1024)
@@ -80,6 +81,24 @@ static ls_status open_set(ls_table *t, ls_failure *f)
     return f->status;
 }
 
+static void close_set(ls_table *t)
+{
+    ls_h5_turn turn = ls_h5_begin();
+    ls_h5_close(t->set);
+    ls_h5_close(t->file);
+    ls_h5_end(turn);
+    t->set = t->file = H5I_INVALID_HID;
+}
+
+/* HDF5 keeps half a megabyte a file, which every child that is shown the next one has as well: where values
+ * are contiguous, it is not asked again, and its lock, which keeps writers out, is held here. */
+static void take_over(ls_table *t)
+{
+    if (!t->direct.is_open || t->direct.stride) return;
+    (void)flock(t->fd, LOCK_SH | LOCK_NB); /* or the file system has none */
+    close_set(t);
+}
+
 static ls_status open_here(const char *path, const char *name, ls_table **out, ls_failure *f)
 {
     *out = NULL;
@@ -99,6 +118,7 @@ static ls_status open_here(const char *path, const char *name, ls_table **out, l
         t->band_rows = about->chunk_rows && about->chunk_rows < about->rows ? about->chunk_rows
                                                                             : about->rows;
         ls_direct_open(t);
+        take_over(t);
         ls_table_limit(t, cache_default());
         *out = t;
         return LS_OK;
@@ -115,10 +135,7 @@ const ls_table_info *ls_table_about(const ls_table *t)
 void ls_table_close(ls_table *t)
 {
     if (!t) return;
-    ls_h5_turn turn = ls_h5_begin();
-    ls_h5_close(t->set);
-    ls_h5_close(t->file);
-    ls_h5_end(turn);
+    close_set(t);
     ls_input_close(t->fd);
     ls_direct_drop(t);
     ls_direct_close(t);

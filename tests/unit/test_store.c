@@ -425,6 +425,7 @@ Test(table, kept_in_memory)
         ls_table *t;
         write_file("t.h5", bytes, length);
         cr_assert(ls_table_open("t.h5", "x", &t, &f) == LS_OK);
+        cr_expect(eq(int, (int)H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL), 0));
         size_t before = ls_memory_calls();
         if (is_cut) cr_assert(truncate("t.h5", (off_t)(length - 8 * D)) == 0);
         for (calls = 0; calls < 200; calls++) {
