@@ -115,6 +115,12 @@ static int64_t copy(ls_ctx *ctx, const ls_convert *o, ls_stream *in, ls_source *
 }
 
 /* ---- the new file ---------------------------------------------------------------------------- */
+static bool is_file(const struct stat *s, const char *path)
+{
+    struct stat there;
+    return path && !stat(path, &there) && there.st_dev == s->st_dev && there.st_ino == s->st_ino;
+}
+
 /* Whether something there is in the way. */
 static ls_status look_at_target(const ls_convert *o, ls_failure *f)
 {
@@ -123,6 +129,9 @@ static ls_status look_at_target(const ls_convert *o, ls_failure *f)
     if (!S_ISREG(there.st_mode))
         return ls_failure_set(f, LS_ERR_OUTPUT,
                               "%s is there already, and no file that could be replaced", o->target);
+    if (is_file(&there, o->source) || is_file(&there, o->labels))
+        return ls_failure_set(f, LS_ERR_OUTPUT, "%s is what is to be converted: name another file",
+                              o->target);
     if (!o->force)
         return ls_failure_set(f, LS_ERR_OUTPUT, "%s is there already; --force replaces it",
                               o->target);

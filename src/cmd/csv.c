@@ -221,18 +221,20 @@ static int64_t rows(void *self, int64_t count, void *x, void *y, ls_failure *f)
 }
 
 /* ---- the first line -------------------------------------------------------------------------- */
+enum { NONE = -1, SEVERAL = -2 };
+
 /* Counts the columns of a line, those of them that are numbers, and finds the one of a name. */
 static bool look(csv *c, char *line, const char *name, int64_t *numbers, int64_t *found,
                  ls_failure *f)
 {
     double value;
     *numbers = c->columns = 0;
-    *found = -1;
+    *found = NONE;
     for (char *rest = line; rest; c->columns++) {
         char *field = next_field(&rest);
         if (!field) return complain(c, f, c->columns, NULL, "a quote does not end"), false;
         *numbers += read_double(c, field, &value);
-        if (*found < 0 && name && !strcmp(field, name)) *found = c->columns;
+        if (name && !strcmp(field, name)) *found = *found == NONE ? c->columns : SEVERAL;
     }
     return true;
 }
@@ -246,6 +248,11 @@ static ls_status choose_y(csv *c, const ls_convert *o, bool has_header, int64_t 
     c->y = c->columns - 1;
     if (!o->y) return LS_OK;
     if (has_header && found >= 0) c->y = found;
+    else if (has_header && found == SEVERAL)
+        ls_failure_set(
+            f, LS_ERR_ARG,
+            "--y: %s is the name of several columns of %s: take its number, counted from 1",
+            ls_quote(o->y, quoted), c->path);
     else if (ls_text_int(o->y, &number) && number >= 1 && number <= c->columns) c->y = number - 1;
     else
         ls_failure_set(f, LS_ERR_ARG, "--y: %s is no column of %s: it has %lld, counted from 1%s",

@@ -369,6 +369,16 @@ Test(idx, damaged_gzip)
     free(gz);
 }
 
+Test(csv, a_name_of_several_columns)
+{
+    write_text("twice.csv", "a,b,a\n1,2,3\n");
+    expect_end(lockstep("convert", "twice.csv", "twice.h5", "--y=a"), 64, "",
+               "lockstep: --y: \"a\" is the name of several columns of twice.csv: take its number, "
+               "counted "
+               "from 1; see lockstep convert --help\n");
+    expect_end(lockstep("convert", "twice.csv", "twice.h5", "--y=b"), 0, NULL, "");
+}
+
 /* ---- source, target, words ------------------------------------------------------------------- */
 Test(target, what_is_there_stays_unless_forced)
 {
@@ -376,6 +386,8 @@ Test(target, what_is_there_stays_unless_forced)
     write_text("a.h5", "precious");
     expect_end(lockstep("convert", "a.csv", "a.h5"), 73, "",
                "lockstep: a.h5 is there already; --force replaces it\n");
+    expect_end(lockstep("convert", "a.csv", "./a.csv", "--force"), 73, "",
+               "lockstep: ./a.csv is what is to be converted: name another file\n");
     char *text = read_text("a.h5", NULL);
     cr_expect_str_eq(text, "precious");
     free(text);
