@@ -27,6 +27,8 @@ enum {
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int vecs_for(int64_t columns) { return (int)((columns + LANES - 1) / LANES); }
+/* Of inner, for panels of so many columns: the tallest first. */
+static inline const tile *tiles_for(int width) { return width > WIDTH ? wide_tiles : tiles[width / LANES - 1]; }
 
 /* Whether rows so far apart fall on the same places of the nearest cache: a few of them push each other out. */
 static inline bool collide(int64_t ld)
@@ -147,7 +149,7 @@ static void inner_panels(const steps *s, int64_t rows, int64_t columns, int widt
 {
     const int64_t count = s->to - s->from;
     const bool    whole = count == s->k, lie = right.item == 1 && columns % width == 0;
-    const tile   *t = width > WIDTH ? wide_tiles : tiles[width / LANES - 1];
+    const tile   *t = tiles_for(width);
     real          made[TURNED * WIDTH] ALIGNED;
     for (int64_t j = 0; j < columns && !lie; j += width) {
         const operand r = { right.at + j * right.item, right.item, right.k };
@@ -269,7 +271,7 @@ static later packed_next(operand right, int64_t rows, int64_t k, int64_t from, i
 {
     if (right.k != 1 || right.item != k || k < SHORT || k > STEPS || to >= columns) return (later){ NULL, NULL, 0 };
     const real   *at = right.at + to * k, *end = right.at + least(columns, 2 * to - from) * k;
-    const int64_t most = width > WIDTH ? wide_tiles->rows : tiles[width / LANES - 1]->rows;
+    const int64_t most = tiles_for(width)->rows;
     const int64_t blocks = (rows + most - 1) / most * ((to - from + width - 1) / width) * ((k + BLOCK - 1) / BLOCK);
     return (later){ at, end, ((end - at) / LINE_REALS + blocks - 1) / blocks };
 }

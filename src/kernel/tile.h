@@ -197,8 +197,8 @@ INLINE void deliver(int rows, int vecs, const target *t, vec acc[][VECS])
     }
 }
 
-/* sums: [rows, vecs * LANES], of the blocks so far. far: rows of a, of all k, come from memory. Structures come by address: fields that were just
- * written are read one by one, as a processor passes them on. */
+/* sums: [rows, vecs * LANES], of the blocks so far. far: rows of a, of all k, come from memory. Structures come by
+ * address: fields that were just written are read one by one, as a processor passes them on. */
 INLINE void inner_tile(int rows, int vecs, bool far, const steps *s, const factors *f, real *sums, const target *t)
 {
     const real *a = f->a, *b = f->b;
