@@ -126,7 +126,7 @@ static void describe(const ls_job *j, char *text, size_t bytes)
     bool is_its_own = j->code != 73; /* not of the job that keeps it out */
     if (j->step >= 0 && is_its_own)
         snprintf(step, sizeof step, " after step %lld", (long long)j->step);
-    if (j->hung) snprintf(text, bytes, "no step in %.3g s%s", ls_clock_s() - j->seen_s, step);
+    if (j->hung) snprintf(text, bytes, "no step in %.3g s%s", j->silent_s, step);
     else if (j->rank_signal)
         snprintf(text, bytes, "rank %d on %s was ended by signal %d (%s)%s", j->ended, j->host,
                  j->rank_signal, strsignal(j->rank_signal), step);
@@ -172,10 +172,12 @@ static void wait_pause(double s)
         (void)poll(NULL, 0, 50);
 }
 
-/* By what a run that is up takes for a wish to stop, and only one that is about to begin or to end dies of. */
+/* Somebody wished the job to stop: here, or the job says so, or it died of what a run that is up takes for such a
+ * wish, and only one that is about to begin or to end dies of. One that hung was told to end by us. */
 static bool was_asked(const ls_job *j)
 {
-    return j->rank_signal == SIGTERM || j->rank_signal == SIGINT || j->rank_signal == SIGUSR1;
+    bool died = j->rank_signal == SIGTERM || j->rank_signal == SIGINT || j->rank_signal == SIGUSR1;
+    return ls_stop_asked() || (!j->hung && ((j->stopped[0] && !j->signal) || died));
 }
 
 /* j: NULL where no job was there to stop. */
@@ -260,7 +262,7 @@ static void watch(state *s, int64_t words, const char *const *word, ls_arena *a)
             if (has_refused(&j)) refuse(s, &j);
             return;
         }
-        if (ls_stop_asked() || (j.stopped[0] && !j.signal) || was_asked(&j)) {
+        if (was_asked(&j)) {
             stop(s, &j);
             return;
         }

@@ -131,6 +131,19 @@ def a_job_without_steps_is_ended():
     assert code == 71 and re.search(r'no step in \d(\.\d+)? s( after step 5)?; given up', text), (code, text)
 
 
+def a_job_that_hung_is_started_again_however_it_ends():
+    """Told to end, ranks that had stopped may go on, save and say so, or die of it."""
+    died = ('d=$(printf "%070d" 0 | tr 0 -); (echo $d; echo "mpirun noticed that process rank 1 with PID 0 on node a '
+            'exited on signal 15 (Terminated)."; echo $d) >&2; exit 143')
+    for end in ('at_step 9; echo "lockstep: stopped after step 9, checkpoint saved: run again to go on" >&2; exit 75', died):
+        if os.path.exists('starts'):
+            os.remove('starts')
+        code, text = run('[ $times = 2 ] && exit 65\nat_step 5\nend() { %s; }\ntrap end TERM\nsleep 50 & wait\n' % end,
+                         '--hang-timeout', '1s')
+        assert code == 65 and len(starts()) == 2, (code, text)
+        assert re.search(r'no step in 1(\.\d+)? s after step 5; restart 1/5', text), text
+
+
 def an_mpirun_that_outlives_its_far_ranks_is_ended():
     began = time.monotonic()
     code, text = run('at_step 5; echo "lockstep: rank 1 of 4: waited 8 s in ls_save() for rank 3" >&2; exec sleep 50\n',
