@@ -147,6 +147,32 @@ Test(config, files_that_cannot_be_read)
     spawned_free(s);
 }
 
+/* Before anything is trained that could not be saved. */
+Test(config, whose_name_is_none_of_a_checkpoint)
+{
+    char path[176], fits[176], line[128];
+    make_run();
+    write_text(".hid.yaml", RUN);
+    expect_end(lockstep("train", ".hid.yaml"), 64, "",
+               "lockstep: \".hid.yaml\": its stem, by which checkpoints are called, begins with a "
+               "dot: rename the file; see lockstep train --help\n");
+    write_text(".yaml", RUN);
+    expect_end(lockstep("train", "./.yaml", "--checkpoint.dir=a"), 64, "", NULL);
+    expect_end(lockstep("launch", "-n", "2", "--", "train", ".hid.yaml"), 64, "", NULL);
+    memset(path, 'a', 161);
+    strcpy(path + 161, ".yaml");
+    write_text(path, RUN);
+    snprintf(line, sizeof line,
+             ": its stem, by which checkpoints are called, has more than 160 bytes: ");
+    spawned *s = lockstep_on(2, "train", path);
+    cr_expect(s->code == 64 && count_of(line, s->err) == 1, "%d: %s", s->code, s->err);
+    spawned_free(s);
+    cr_expect(access("runs", F_OK) && access("a", F_OK), "something was written");
+    strcpy(fits, path + 1);
+    write_text(fits, RUN);
+    expect_end(lockstep("train", fits, "--quiet"), 0, "", "");
+}
+
 /* ---- configurations that do not fit the data ------------------------------------------------- */
 Test(data, what_does_not_fit_is_named)
 {

@@ -206,6 +206,23 @@ Test(train, evaluation_draws_nothing)
     cr_assert(eq(int, ls_finish(j.ctx), 0));
 }
 
+/* Before the first step, not after all of them. */
+Test(train, name_that_no_checkpoint_can_have)
+{
+    static const char *const names[][2] = { { "x/y", "holds a slash: \"x/y\"" },
+                                            { "", "is empty" },
+                                            { ".x", "begins with a dot" } };
+    for (int i = 0; i < 3; i++) {
+        job j = make_job(1, 0.05);
+        j.run.name = names[i][0];
+        cr_expect(eq(int, ls_fit(j.ctx, &j.run), LS_ERR_ARG));
+        cr_expect(strstr(ls_error_text(j.ctx), names[i][1]) != NULL, "%s", ls_error_text(j.ctx));
+        cr_expect(eq(i64, ls_steps_done(&j.run), 0));
+        cr_expect(ne(int, access("runs", F_OK), 0));
+        cr_assert(eq(int, ls_finish(j.ctx), 64));
+    }
+}
+
 Test(train, cost_that_is_not_finite)
 {
     job j = make_job(200, 1e6);
