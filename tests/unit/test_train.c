@@ -3,6 +3,8 @@
 #include "train/train.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <dirent.h>
+#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,6 +172,43 @@ Test(train, log_is_cut_back)
     }
     cr_assert(fgets(line, sizeof line, log) == NULL);
     fclose(log);
+}
+
+/* What a run beside it would have removed, or made, by the time that a directory has been listed. */
+static const char *removed, *made;
+
+int closedir(DIR *d)
+{
+    union {
+        void *object;
+        int (*call)(DIR *d);
+    } found = { dlsym(RTLD_NEXT, "closedir") };
+    if (made) cr_assert(eq(int, rename(removed, made), 0));
+    else if (removed) cr_assert(eq(int, unlink(removed), 0));
+    removed = made = NULL;
+    return found.call(d);
+}
+
+Test(train, checkpoints_removed_while_they_are_verified)
+{
+    job j = make_job(2, 0.05);
+    j.run.save_every = 1;
+    ls_fit(j.ctx, &j.run);
+    removed = "runs/model-000000000004.h5";
+    cr_expect(eq(int, ls_verify(j.ctx, "runs"), LS_OK), "%s", ls_error_text(j.ctx));
+    cr_expect(ne(int, access("runs/model-000000000004.h5", F_OK), 0));
+    removed = "runs/model-000000000008.h5"; /* all that were listed: there is another now */
+    made = "runs/model-000000000012.h5";
+    cr_expect(eq(int, ls_verify(j.ctx, "runs"), LS_OK), "%s", ls_error_text(j.ctx));
+    removed = "runs/model-000000000012.h5";
+    cr_expect(eq(int, ls_verify(j.ctx, "runs"), LS_ERR_INPUT));
+    cr_expect(strstr(ls_error_text(j.ctx), "holds no checkpoint") != NULL);
+    ls_clear(j.ctx);
+    cr_assert(eq(int, symlink("none.h5", "runs/model-000000000016.h5"), 0));
+    cr_expect(
+        eq(int, ls_verify(j.ctx, "runs"), LS_ERR_INPUT)); /* it is there, and cannot be read */
+    cr_expect(strstr(ls_error_text(j.ctx), "cannot open runs/model") != NULL);
+    cr_assert(eq(int, ls_finish(j.ctx), 66));
 }
 
 Test(train, cost_of_an_epoch_is_the_mean_over_rows)
