@@ -223,6 +223,11 @@ Test(eval, inspect)
                   strstr(s->out, "0.weight"),
               "%s", s->out);
     spawned_free(s);
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--fresh", "--stop-after=5"), 75, "",
+               NULL);
+    s = lockstep("inspect", "runs/small/small-000000000005.h5");
+    cr_expect(strstr(s->out, "progress     5 steps; next is step 2 of epoch 1\n"), "%s", s->out);
+    spawned_free(s);
     s = lockstep("inspect", "train.h5");
     cr_expect(s->code == 0 && strstr(s->out, "/x") && strstr(s->out, "50"), "%s", s->out);
     spawned_free(s);

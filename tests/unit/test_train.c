@@ -271,6 +271,35 @@ Test(train, cost_that_is_not_finite)
     cr_assert(eq(int, ls_finish(j.ctx), 79));
 }
 
+/* As checkpoints and `lockstep which` do. */
+Test(train, messages_count_steps_from_1)
+{
+    job j = make_job(1, 1e300);
+    ls_fit(j.ctx, &j.run);
+    cr_expect(strstr(ls_error_text(j.ctx), "the update of step 1 makes ") != NULL, "%s",
+              ls_error_text(j.ctx));
+    cr_assert(eq(int, ls_finish(j.ctx), 79));
+
+    j = make_job(1, 0.05);
+    ls_tensor *x = ls_ones(j.ctx, LS_SHAPE(50, 3)), *y = ls_ones(j.ctx, LS_SHAPE(50, 1));
+    ((float *)x->data)[3 * 20 + 1] = NAN;
+    j.run.data = ls_loader_new(j.ctx, ls_tensor_dataset(j.ctx, x, y),
+                               &(ls_loader_opts){ .batch_size = 16 });
+    ls_fit(j.ctx, &j.run);
+    cr_expect(strstr(ls_error_text(j.ctx),
+                     "the cost is nan in step 2: x is not finite in 1 of this "
+                     "rank's rows: 20") != NULL,
+              "%s", ls_error_text(j.ctx));
+    cr_assert(eq(int, ls_finish(j.ctx), 79));
+
+    j = make_job(1, 0.05); /* changed by hand: by no step that is known */
+    ((float *)ls_parameter(j.run.model, "0.bias")->data)[2] = NAN;
+    cr_expect(eq(int, ls_save(j.ctx, &j.run), LS_ERR_NUMERIC));
+    cr_expect(strncmp(ls_error_text(j.ctx), "0.bias is not finite (element 2 is nan)", 39) == 0,
+              "%s", ls_error_text(j.ctx));
+    cr_assert(eq(int, ls_finish(j.ctx), 79));
+}
+
 Test(train, features_are_normalised)
 {
     ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64, .leaf_rows = 4 });
