@@ -94,8 +94,11 @@ static bool stops(const fit *f)
     return f->guard.stops || (f->run->stop_after && f->steps >= f->run->stop_after);
 }
 
+/* The timeline first: nothing is written after a failure, which this is for what comes next. */
 static void say_stopped(fit *f)
 {
+    ls_trace_end(f->trace, f->run);
+    f->trace = f->report.phases.trace = NULL;
     ls_fail(f->ctx, LS_ERR_STOPPED, "stopped after step %lld%s: run again to go on",
             (long long)ls_steps_done(f->run), f->run->dir ? ", checkpoint saved" : "");
 }
