@@ -1,9 +1,9 @@
-/* config.c -- layers and numbers as configurations and checkpoints write them.
+/* config.c -- layers, numbers and names as configurations and checkpoints write them.
  *
  * The text of a layer is the same for a model that the command builds and for one that a program
  * builds of the same layers. Numbers are written alike in every locale.
  *
- * Called by the command's settings, and by train for runs without a configuration file.
+ * Called by the command's settings, by train for runs without a configuration file, and by store for names.
  */
 #include "base/config.h"
 #include <locale.h>
@@ -41,6 +41,17 @@ void ls_layer_write(const ls_layer *l, FILE *out)
     } else {
         fprintf(out, "%s", l->kind);
     }
+}
+
+#define MOST_BYTES  160
+#define TEXT(n)     #n
+#define HAS_MORE(n) "has more than " TEXT(n) " bytes"
+const char *ls_name_fault(const char *name)
+{
+    if (!*name) return "is empty";
+    if (*name == '.') return "begins with a dot";
+    if (strchr(name, '/')) return "holds a slash";
+    return strlen(name) > MOST_BYTES ? HAS_MORE(MOST_BYTES) : NULL;
 }
 
 const char *ls_real_text(double value, char out[LS_REAL_CHARS])

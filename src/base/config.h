@@ -37,5 +37,9 @@ const char *ls_activation_number(const char *kind, double *usual);
  * is left out. */
 void ls_layer_write(const ls_layer *l, FILE *out);
 
+/* What is wrong with a run's name, by which its checkpoints are called, as "begins with a dot"; NULL: nothing. With
+ * step, host and process it must be a file's name. */
+const char *ls_name_fault(const char *name);
+
 enum { LS_REAL_CHARS = 32 };
 const char *ls_real_text(double value, char out[LS_REAL_CHARS]); /* the shortest that reads back */

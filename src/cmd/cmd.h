@@ -234,6 +234,7 @@ typedef struct ls_job {
     double        begin_s, seen_s; /* when the last step was seen */
     double        lived_s;         /* when a rank was last seen alive */
     double        late_s;          /* when one first said that it has waited too long; 0: none */
+    double        silent_s;        /* of one that hung: how long there was no step when it was ended */
     int64_t       step; /* done; -1: none seen */
     char          old[160]; /* what the lock said when it began, of a job before */
     int           code, signal; /* mpirun's */

@@ -281,7 +281,8 @@ void ls_job_watch(ls_job *j, double hang_s)
             (void)kill(j->mpirun, SIGUSR1);
             asked_s = now;
         }
-        j->hung = hang_s > 0 && now - j->seen_s > hang_s;
+        j->silent_s = now - j->seen_s;
+        j->hung = hang_s > 0 && j->silent_s > hang_s;
         if (!j->hung) continue;
         end_by_force(j);
         break;
@@ -292,7 +293,7 @@ void ls_job_watch(ls_job *j, double hang_s)
     }
     if (j->in_frame) take_frame(j);
     wait_for_ranks(j);
-    look_at_step(j, ls_clock_s());
+    if (!j->hung) look_at_step(j, ls_clock_s()); /* else it may have stepped on as it was ended */
     ls_note_clean(j->mpirun, j->number);
     (void)close(j->err);
 }

@@ -5,10 +5,12 @@
  * checkpoint: at once when it got further than the job before, after a growing pause otherwise, and only
  * so often. What would fail in the same way again is not tried: bad input, a configuration that does not
  * fit, and a failure that has come twice at the same step. A wish to stop goes to mpirun as SIGUSR1, which
- * it hands to its ranks at once, where SIGTERM would give them a second.
+ * it hands to its ranks at once, where SIGTERM would give them a second. A time to be done within, --stop-before,
+ * is that of all jobs together: each is given what is left.
  */
 #include "cmd/cmd.h"
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -41,6 +43,7 @@ typedef struct state {
     const launch *o;
     const ls_config *c;
     const char *dir, *name;
+    double begin_s;
     int64_t step, epoch; /* of the newest sound checkpoint; -1: there is none */
     int64_t count;       /* of ranks, now */
     int64_t restarts;    /* in a row, without a new checkpoint */
@@ -76,17 +79,28 @@ static bool read_words(ls_ctx *ctx, int64_t count, const char *const *words, lau
     return !f.status || (ls_command_fail(ctx, &ls_launch_command, &f), false);
 }
 
-/* mpirun's own words, -np, the ranks, and train's. */
+/* Of the time within which all is to be done, 0: none is left. Without one there is always some. */
+static double left_s(const state *s)
+{
+    double left = s->c->stop_before_s - (ls_clock_s() - s->begin_s);
+    if (s->c->stop_before_s == 0) return INFINITY;
+    return left < 1e-3 ? 0 : left;
+}
+
+/* mpirun's own words, -np, the ranks, and train's; the last --stop-before is the one that counts. */
 static const char *const *make_args(const state *s, int64_t words, const char *const *word,
                                     ls_arena *a)
 {
     static char self[4096];
+    char seconds[LS_REAL_CHARS];
     char *own = ls_arena_take(a, strlen(s->o->mpirun) + 1), *number = ls_arena_take(a, 24), *rest;
+    char *left = ls_arena_take(a, 64);
+    int64_t options = 0; /* words before those that are none, whatever they begin with */
     const char **args = ls_arena_take(a, ((size_t)words + strlen(s->o->mpirun) / 2 + 8) *
                                              sizeof *args);
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     int64_t n = 0;
-    if (!own || !number || !args || length < 1) return NULL;
+    if (!own || !number || !left || !args || length < 1) return NULL;
     self[length] = '\0';
     strcpy(own, s->o->mpirun);
     for (char *w = strtok_r(own, " ", &rest); w; w = strtok_r(NULL, " ", &rest)) args[n++] = w;
@@ -94,8 +108,12 @@ static const char *const *make_args(const state *s, int64_t words, const char *c
     args[n++] = "-np";
     args[n++] = number;
     args[n++] = self;
-    for (int64_t i = 0; i < words; i++)
-        if (s->is_fresh || strcmp(word[i], "--fresh") != 0) args[n++] = word[i];
+    snprintf(left, 64, "--stop-before=%s", ls_real_text(left_s(s), seconds));
+    while (options < words && strcmp(word[options], "--") != 0) options++;
+    for (int64_t i = 0; i <= words; i++) {
+        if (i == options && s->c->stop_before) args[n++] = left;
+        if (i < words && (s->is_fresh || strcmp(word[i], "--fresh") != 0)) args[n++] = word[i];
+    }
     args[n] = NULL;
     return args;
 }
@@ -126,7 +144,7 @@ static void describe(const ls_job *j, char *text, size_t bytes)
     bool is_its_own = j->code != 73; /* not of the job that keeps it out */
     if (j->step >= 0 && is_its_own)
         snprintf(step, sizeof step, " after step %lld", (long long)j->step);
-    if (j->hung) snprintf(text, bytes, "no step in %.3g s%s", ls_clock_s() - j->seen_s, step);
+    if (j->hung) snprintf(text, bytes, "no step in %.3g s%s", j->silent_s, step);
     else if (j->rank_signal)
         snprintf(text, bytes, "rank %d on %s was ended by signal %d (%s)%s", j->ended, j->host,
                  j->rank_signal, strsignal(j->rank_signal), step);
@@ -166,16 +184,18 @@ static double pause_s(const state *s)
     return pause < 60 ? pause : 60;
 }
 
-static void wait_pause(double s)
+static void wait_pause(const state *s)
 {
-    for (double until = ls_clock_s() + s; ls_clock_s() < until && !ls_stop_asked();)
-        (void)poll(NULL, 0, 50);
+    double until = ls_clock_s() + pause_s(s);
+    while (ls_clock_s() < until && left_s(s) > 0 && !ls_stop_asked()) (void)poll(NULL, 0, 50);
 }
 
-/* By what a run that is up takes for a wish to stop, and only one that is about to begin or to end dies of. */
+/* Somebody wished the job to stop: here, or the job says so, or it died of what a run that is up takes for such a
+ * wish, and only one that is about to begin or to end dies of. One that hung was told to end by us. */
 static bool was_asked(const ls_job *j)
 {
-    return j->rank_signal == SIGTERM || j->rank_signal == SIGINT || j->rank_signal == SIGUSR1;
+    bool died = j->rank_signal == SIGTERM || j->rank_signal == SIGINT || j->rank_signal == SIGUSR1;
+    return ls_stop_asked() || (!j->hung && ((j->stopped[0] && !j->signal) || died));
 }
 
 /* j: NULL where no job was there to stop. */
@@ -242,7 +262,7 @@ static void watch(state *s, int64_t words, const char *const *word, ls_arena *a)
         ls_job j;
         ls_failure f = { 0 };
         int64_t before = s->step;
-        if (ls_stop_asked()) {
+        if (ls_stop_asked() || left_s(s) == 0) {
             stop(s, NULL);
             return;
         }
@@ -260,12 +280,12 @@ static void watch(state *s, int64_t words, const char *const *word, ls_arena *a)
             if (has_refused(&j)) refuse(s, &j);
             return;
         }
-        if (ls_stop_asked() || (j.stopped[0] && !j.signal) || was_asked(&j)) {
+        if (was_asked(&j)) {
             stop(s, &j);
             return;
         }
         if (!goes_on(s, &j, before)) return;
-        wait_pause(pause_s(s));
+        wait_pause(s);
     }
 }
 
@@ -276,7 +296,9 @@ static void run(ls_ctx *ctx, int64_t count, const char *const *words)
     ls_settings settings;
     ls_failure f = { 0 };
     ls_arena a = { 0 };
-    state s = { ctx, &o, &c, .step = -1, .epoch = -1, .note = { .fd = -1 } };
+    state s = {
+        ctx, &o, &c, .begin_s = ls_clock_s(), .step = -1, .epoch = -1, .note = { .fd = -1 }
+    };
     int64_t train;
     if (getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMIX_RANK"))
         ls_fail(ctx, LS_ERR_USE, "launch starts mpirun itself: call it without");
@@ -309,6 +331,7 @@ const ls_command ls_launch_command = {
     "trains under mpirun, started again from the newest checkpoint after a crash or a hang",
     &schema,
     "usage with all of it: lockstep launch -n 4 --max-restarts 5 -- train CONFIG [OPTIONS]\n"
+    "--stop-before is the time of all restarts together.\n"
     "SIGTERM, SIGINT and SIGUSR1 stop the training after its step, with a checkpoint, exit code "
     "75.\n",
     run,

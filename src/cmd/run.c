@@ -14,6 +14,17 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Of the run, which is what its checkpoints are called. */
+static ls_status check_name(const char *path, ls_arena *a, ls_failure *f)
+{
+    char quoted[LS_QUOTE_CHARS];
+    const char *name = ls_stem(path, a, f);
+    if (!name || !ls_name_fault(name)) return f->status;
+    return ls_failure_set(f, LS_ERR_ARG,
+                          "%s: its stem, by which checkpoints are called, %s: rename the file",
+                          ls_quote(path, quoted), ls_name_fault(name));
+}
+
 ls_status ls_config_resolve(ls_settings *s, const ls_inputs *in, ls_failure *f)
 {
     ls_yaml *root;
@@ -33,7 +44,7 @@ ls_status ls_config_resolve(ls_settings *s, const ls_inputs *in, ls_failure *f)
             "%s",
             ls_quote(c->stop_before, quoted));
     }
-    return ls_config_check(s, f);
+    return check_name(c->path, s->arena, f) ? f->status : ls_config_check(s, f);
 }
 
 ls_status ls_config_stored(ls_settings *s, const char *from, const char *text, ls_failure *f)

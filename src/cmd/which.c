@@ -46,8 +46,9 @@ static void print_rows(ls_ctx *ctx, const ls_config *c, const ls_settings *s, in
                                                     .drop_last = c->data.drop_last });
     if (!l) return;
     int64_t steps = ls_loader_steps(l), epoch = (step - 1) / steps, of_epoch = (step - 1) % steps;
-    int64_t *rows = ls_arena_take(s->arena, (size_t)c->data.batch_size * sizeof *rows);
-    if (!rows) ls_fail_memory(ctx, (size_t)c->data.batch_size * sizeof *rows, "the rows of a step");
+    int64_t all = ls_dataset_rows(d), most = c->data.batch_size < all ? c->data.batch_size : all;
+    int64_t *rows = ls_arena_take(s->arena, (size_t)most * sizeof *rows);
+    if (!rows) ls_fail_memory(ctx, (size_t)most * sizeof *rows, "the rows of a step");
     int64_t count = rows ? ls_loader_rows(l, epoch, of_epoch, rows) : 0;
     if (!ls_error(ctx))
         ls_printf(ctx, "step %lld: epoch %lld, step %lld of %lld, %lld rows\n", (long long)step,

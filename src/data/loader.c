@@ -444,7 +444,7 @@ ls_status ls_loader_set_state(ls_loader *l, ls_loader_state s)
     if (s.epoch < 0 || s.step < 0 || s.step > l->steps)
         return ls_fail(l->ctx, LS_ERR_CONFIG,
                        "%s: step %lld of epoch %lld comes next, but an epoch has %lld steps",
-                       l->d->name, (long long)s.step, (long long)s.epoch, (long long)l->steps);
+                       l->d->name, (long long)s.step + 1, (long long)s.epoch, (long long)l->steps);
     wait_for_reader(l);
     l->epoch = s.epoch;
     l->step = s.step;

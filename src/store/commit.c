@@ -9,10 +9,10 @@
  * zeros, CRC-32 of what comes before it (4); least byte first.
  *
  * Called by train, on the rank that writes. */
+#include "base/config.h"
 #include "store/h5.h"
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,9 +54,9 @@ static int64_t step_of(const char *file, const char *name)
 static ls_status name_file(char file[LS_PATH_BYTES], const char *name, int64_t step,
                            const char *suffix, ls_failure *f)
 {
-    if (!name[0] || name[0] == '.' || strchr(name, '/') || strlen(name) > NAME_MAX)
-        return ls_failure_set(f, LS_ERR_ARG, "\"%s\" cannot be the name of a checkpoint",
-                              ls_show(name).text);
+    if (ls_name_fault(name))
+        return ls_failure_set(f, LS_ERR_ARG, "\"%s\" cannot be the name of a checkpoint: it %s",
+                              ls_show(name).text, ls_name_fault(name));
     if (step < 0 || step > LAST_STEP)
         return ls_failure_set(f, LS_ERR_ARG, "a checkpoint cannot be of step %lld",
                               (long long)step);

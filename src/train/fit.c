@@ -5,6 +5,7 @@
  * before each update; its running sum is part of the saved progress.
  */
 #include "train/train.h"
+#include "base/config.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +65,10 @@ static ls_status check_run(ls_ctx *ctx, const ls_run *run)
     if (run->epochs < 0 || run->save_every < 0 || run->save_every_steps < 0 || run->keep < 0 ||
         run->stop_after < 0)
         return ls_fail(ctx, LS_ERR_ARG, "a negative number of epochs or steps in the run");
+    if (ls_name_fault(ls_run_name(run)))
+        return ls_fail(ctx, LS_ERR_ARG,
+                       "the run's name, by which its checkpoints are called, %s: \"%.200s\"",
+                       ls_name_fault(ls_run_name(run)), ls_run_name(run));
     return LS_OK;
 }
 
@@ -89,8 +94,11 @@ static bool stops(const fit *f)
     return f->guard.stops || (f->run->stop_after && f->steps >= f->run->stop_after);
 }
 
+/* The timeline first: nothing is written after a failure, which this is for what comes next. */
 static void say_stopped(fit *f)
 {
+    ls_trace_end(f->trace, f->run);
+    f->trace = f->report.phases.trace = NULL;
     ls_fail(f->ctx, LS_ERR_STOPPED, "stopped after step %lld%s: run again to go on",
             (long long)ls_steps_done(f->run), f->run->dir ? ", checkpoint saved" : "");
 }

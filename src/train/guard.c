@@ -103,13 +103,17 @@ static void flip(const ls_run *run, int64_t step)
 }
 
 /* ---- values that must be finite -------------------------------------------------------------- */
-static void refuse_parameter(ls_ctx *ctx, const ls_run *run, int64_t i, int64_t element)
+/* step: whose update made it so, counted from 1 as checkpoints are; 0: not known. */
+static void refuse_parameter(ls_ctx *ctx, const ls_run *run, int64_t i, int64_t element,
+                             int64_t step)
 {
     const ls_tensor *t = ls_parameters(run->model).at[i];
+    char by[64] = "";
+    if (step) snprintf(by, sizeof by, "the update of step %lld makes ", (long long)step);
     ls_fail(ctx, LS_ERR_NUMERIC,
-            "the update of step %lld makes %s not finite (element %lld is %g): a smaller learning "
-            "rate, or data without such values, may help",
-            (long long)ls_steps_done(run) - 1, ls_parameter_name(run->model, i), (long long)element,
+            "%s%s %snot finite (element %lld is %g): a smaller learning rate, or data without such "
+            "values, may help",
+            by, ls_parameter_name(run->model, i), step ? "" : "is ", (long long)element,
             ls_element(t, element));
 }
 
@@ -120,7 +124,8 @@ static ls_status check_update(ls_ctx *ctx, const ls_run *run)
     const ls_optim *o = run->optim;
     ls_list p = ls_parameters(run->model);
     for (int64_t i = 0; o->bad >= 0 && i < p.count; i++)
-        if (p.at[i] == o->params.at[o->bad]) refuse_parameter(ctx, run, i, o->bad_element);
+        if (p.at[i] == o->params.at[o->bad])
+            refuse_parameter(ctx, run, i, o->bad_element, ls_steps_done(run));
     return ctx->failure.status;
 }
 
@@ -129,7 +134,7 @@ static ls_status check_parameters(ls_ctx *ctx, const ls_run *run)
     ls_list p = ls_parameters(run->model);
     for (int64_t i = 0; i < p.count && !ctx->failure.status; i++) {
         int64_t bad = ctx->kernel->first_bad(p.at[i]->count, p.at[i]->data);
-        if (bad >= 0) refuse_parameter(ctx, run, i, bad);
+        if (bad >= 0) refuse_parameter(ctx, run, i, bad, 0);
     }
     return ctx->failure.status;
 }
@@ -161,7 +166,7 @@ void ls_guard_cost(ls_ctx *ctx, const ls_run *run, double cost, const ls_tensor 
         const ls_tensor *of;
         const char *what;
     } looked_at[] = { { x, "x" }, { y, "y" }, { pred, "the model's output" } };
-    long long step = (long long)ls_steps_done(run) - 1;
+    long long step = (long long)ls_steps_done(run); /* with this one */
     char rows[96];
     for (size_t i = 0; i < 3 && !ctx->failure.status; i++) {
         int64_t count = bad_rows(ctx, x, looked_at[i].of, rows, sizeof rows);

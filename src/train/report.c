@@ -79,8 +79,16 @@ bool ls_text_may_go(const char *path, const char *begin)
 static bool cut_off(FILE *log, int64_t done)
 {
     struct stat st;
-    if (!done || (fstat(fileno(log), &st) == 0 && !S_ISREG(st.st_mode))) return true;
-    return !ftruncate(fileno(log), sound_length(log, done));
+    if (fstat(fileno(log), &st) == 0 && !S_ISREG(st.st_mode)) return true;
+    return !ftruncate(fileno(log), done ? sound_length(log, done) : 0);
+}
+
+/* Whether the timeline would be written over the log, by whatever path. */
+static bool is_timeline(FILE *log, const ls_run *run)
+{
+    struct stat own, other;
+    return run->trace_file && !fstat(fileno(log), &own) && !stat(run->trace_file, &other) &&
+           S_ISREG(own.st_mode) && own.st_ino == other.st_ino && own.st_dev == other.st_dev;
 }
 
 ls_status ls_report_open(ls_ctx *ctx, const ls_run *run)
@@ -93,11 +101,15 @@ ls_status ls_report_open(ls_ctx *ctx, const ls_run *run)
                        run->log_file);
     int64_t done = ls_steps_done(run);
     FILE *log = done ? ls_text_open(run->log_file, O_RDWR, "r+")
-                     : ls_text_open(run->log_file, O_WRONLY | O_TRUNC, "w");
+                     : ls_text_open(run->log_file, O_WRONLY, "w");
     if (!log) return log_failed(ctx, run->log_file, LS_ERR_OUTPUT);
-    bool cut = cut_off(log, done);
+    bool is_both = is_timeline(log, run), cut = is_both || cut_off(log, done);
+    if (is_both)
+        ls_fail(ctx, LS_ERR_OUTPUT,
+                "%s: would be the log and the timeline; --trace must name another file",
+                run->trace_file);
     if (fclose(log) || !cut) return log_failed(ctx, run->log_file, LS_ERR_IO);
-    return LS_OK;
+    return ctx->failure.status;
 }
 
 static void append_number(char *line, size_t bytes, const char *key, double value)

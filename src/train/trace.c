@@ -3,7 +3,8 @@
  *
  * A span costs two looks at the clock, which a step takes anyway, and 24 bytes. Clocks of different
  * machines are brought together at an agreement that all ranks leave at about the same time. At the
- * end the root gathers everybody's spans and writes the file; a run that fails writes none.
+ * end, also of a run that stops as asked, the root gathers everybody's spans and writes the file. A run that
+ * fails writes none, and one that makes no step, as it is finished, leaves alone what is there.
  *
  * Called by step.c and fit.c.
  */
@@ -89,7 +90,7 @@ ls_status ls_trace_end(ls_trace *t, const ls_run *run)
     output o = { 0 };
     if (!t) return LS_OK;
     ls_ctx *ctx = t->ctx;
-    if (ctx->is_root && !ctx->failure.status &&
+    if (ctx->is_root && !ctx->failure.status && t->count > 0 &&
         !(o.file = ls_text_open(run->trace_file, O_WRONLY | O_TRUNC, "w")))
         ls_fail(ctx, LS_ERR_OUTPUT, "%s: %s", run->trace_file, strerror(errno));
     if (o.file) fputs(FIRST_WORDS "\n", o.file);

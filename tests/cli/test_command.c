@@ -147,6 +147,32 @@ Test(config, files_that_cannot_be_read)
     spawned_free(s);
 }
 
+/* Before anything is trained that could not be saved. */
+Test(config, whose_name_is_none_of_a_checkpoint)
+{
+    char path[176], fits[176], line[128];
+    make_run();
+    write_text(".hid.yaml", RUN);
+    expect_end(lockstep("train", ".hid.yaml"), 64, "",
+               "lockstep: \".hid.yaml\": its stem, by which checkpoints are called, begins with a "
+               "dot: rename the file; see lockstep train --help\n");
+    write_text(".yaml", RUN);
+    expect_end(lockstep("train", "./.yaml", "--checkpoint.dir=a"), 64, "", NULL);
+    expect_end(lockstep("launch", "-n", "2", "--", "train", ".hid.yaml"), 64, "", NULL);
+    memset(path, 'a', 161);
+    strcpy(path + 161, ".yaml");
+    write_text(path, RUN);
+    snprintf(line, sizeof line,
+             ": its stem, by which checkpoints are called, has more than 160 bytes: ");
+    spawned *s = lockstep_on(2, "train", path);
+    cr_expect(s->code == 64 && count_of(line, s->err) == 1, "%d: %s", s->code, s->err);
+    spawned_free(s);
+    cr_expect(access("runs", F_OK) && access("a", F_OK), "something was written");
+    strcpy(fits, path + 1);
+    write_text(fits, RUN);
+    expect_end(lockstep("train", fits, "--quiet"), 0, "", "");
+}
+
 /* ---- configurations that do not fit the data ------------------------------------------------- */
 Test(data, what_does_not_fit_is_named)
 {
@@ -371,6 +397,67 @@ Test(run, overwrites_nothing_but_its_own)
                    "");
     write_text("l", "{\"ep");
     expect_end(lockstep("train", "small.yaml", "--fresh", "--log.file=l"), 0, NULL, "");
+}
+
+Test(run, one_file_is_not_log_and_timeline)
+{
+    static const char *const paths[] = { "both", "./both", "link" };
+    make_run();
+    cr_assert(!symlink("both", "link"));
+    for (int i = 0; i < 9;
+         i++) { /* not there, then a log, then a timeline; fresh, and gone on with */
+        char trace[32], line[128];
+        size_t before = 0, after = 0;
+        free(read_text("both", &before));
+        snprintf(trace, sizeof trace, "--trace=%s", paths[i % 3]);
+        snprintf(
+            line, sizeof line,
+            "lockstep: %s: would be the log and the timeline; --trace must name another file\n",
+            paths[i % 3]);
+        expect_end(lockstep("train", "small.yaml", "--quiet", "--log.file=both", trace,
+                            i / 3 == 2 ? "--fresh" : "--quiet"),
+                   73, NULL, line);
+        free(read_text("both", &after));
+        cr_expect_eq(before, after);
+        if (i == 2) expect_end(lockstep("train", "small.yaml", "--log.file=both"), 0, NULL, "");
+    }
+    spawned *s = lockstep_on(2, "train", "small.yaml", "--log.file=both", "--trace=both");
+    cr_expect(s->code == 73 && count_of("would be the log", s->err) == 1, "%d %s", s->code, s->err);
+    spawned_free(s);
+    expect_end(lockstep("train", "small.yaml", "--fresh", "--log.file=/dev/null",
+                        "--trace=/dev/null"),
+               0, NULL, "");
+}
+
+/* Of all ranks, and closed, so that it can be read. */
+static int steps_in(const char *name)
+{
+    size_t bytes = 0;
+    char *text = read_text(name, &bytes);
+    cr_assert(text && bytes > 4 && !strcmp(text + bytes - 4, "\n]}\n"), "%s", text);
+    int count = count_of("\"name\":\"forward\"", text);
+    free(text);
+    return count;
+}
+
+Test(run, timeline_of_what_was_done)
+{
+    make_run();
+    expect_end(lockstep_on(2, "train", "small.yaml", "--quiet", "--trace=t", "--stop-after=5"), 75,
+               "", NULL);
+    cr_expect_eq(steps_in("t"), 10);
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--trace=t", "--stop-after=3"), 75, "",
+               NULL);
+    cr_expect_eq(steps_in("t"), 3); /* to the end of an epoch */
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--trace=t"), 0, "", "");
+    cr_expect_eq(steps_in("t"), 4);
+    expect_end(lockstep("train", "small.yaml", "--trace=t"), 0, NULL, ""); /* finished */
+    cr_expect_eq(steps_in("t"), 4);
+    expect_end(lockstep("train", "small.yaml", "--trace=none"), 0, NULL, "");
+    cr_expect(access("none", F_OK), "a timeline without a step");
+    expect_end(lockstep("train", "small.yaml", "--fresh", "--quiet", "--stop-after=1",
+                        "--trace=/none/t"),
+               73, "", NULL);
 }
 
 Test(run, few_rows_leave_ranks_idle)

@@ -202,6 +202,14 @@ Test(eval, which_rows)
     expect_end(lockstep("which", "--step=4", "five.yaml", "--data.shuffle=false",
                         "--data.batch_size=3", "--data.drop_last=true"),
                0, "step 4: epoch 3, step 1 of 1, 3 rows\n0\n1\n2\n", "");
+    static const char *const huge[] = { "1000000000000", "2305843009213693952",
+                                        "9223372036854775807" };
+    for (int i = 0; i < 3; i++) {
+        char batch[48];
+        snprintf(batch, sizeof batch, "--data.batch_size=%s", huge[i]);
+        expect_end(lockstep("which", "five.yaml", "--step=2", batch), 0,
+                   "step 2: epoch 1, step 1 of 1, 5 rows\n0\n3\n2\n4\n1\n", "");
+    }
     expect_end(
         lockstep("which", "five.yaml"), 64, "",
         "lockstep: --step is missing: the step, from 1, as messages and checkpoints count; see "
@@ -218,6 +226,11 @@ Test(eval, inspect)
     cr_expect(s->code == 0 && strstr(s->out, "optimizer.sgd.lr: 0.5\n") &&
                   strstr(s->out, "0.weight"),
               "%s", s->out);
+    spawned_free(s);
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--fresh", "--stop-after=5"), 75, "",
+               NULL);
+    s = lockstep("inspect", "runs/small/small-000000000005.h5");
+    cr_expect(strstr(s->out, "progress     5 steps; next is step 2 of epoch 1\n"), "%s", s->out);
     spawned_free(s);
     s = lockstep("inspect", "train.h5");
     cr_expect(s->code == 0 && strstr(s->out, "/x") && strstr(s->out, "50"), "%s", s->out);

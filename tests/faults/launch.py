@@ -36,17 +36,17 @@ time.sleep(50)
 results = []
 
 
-def begin(script, *words):
+def begin(script, *words, train=()):
     name = './mpirun%d' % len(os.listdir('.'))
     with open(name, 'w') as out:
         out.write(script if script.startswith('#!') else HEAD + script)
     os.chmod(name, 0o755)
-    return subprocess.Popen([LOCKSTEP, 'launch', '-n', '4', '--mpirun', name, *words, '--', 'train', 'a.yaml'],
+    return subprocess.Popen([LOCKSTEP, 'launch', '-n', '4', '--mpirun', name, *words, '--', 'train', 'a.yaml', *train],
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def run(script, *words):
-    job = begin(script, *words)
+def run(script, *words, train=()):
+    job = begin(script, *words, train=train)
     _, text = job.communicate(timeout=60)
     return job.returncode, text
 
@@ -64,6 +64,23 @@ def wait_for(what, limit=30):
     while not what() and time.monotonic() < until:
         time.sleep(0.01)
     assert what(), 'it does not come'
+
+
+def the_time_is_that_of_all_jobs():
+    def budgets():
+        assert all(s[-1].startswith('--stop-before=') for s in starts()), starts()
+        return [float(s[-1].split('=')[1]) for s in starts()]
+
+    code, text = run('[ $times = 3 ] && exit 65\nsleep 1; at_step $times; exit 70\n', train=('--stop-before', '20s'))
+    assert code == 65, (code, text)
+    first, second, third = budgets()
+    assert 19 < first <= 20 and 0.9 < first - second < 5 and 1.4 < second - third < 5, budgets()
+    os.remove('starts')
+    began = time.monotonic()
+    code, text = run('sleep 1; at_step $times; exit 70\n', train=('--stop-before=1.5',))
+    assert code == 75 and 'run again' in text and len(starts()) == 2, (code, text)
+    code, text = run('sleep 1; at_step $((3 + times)); exit 70\n', '--max-restarts', '9', train=('--stop-before=5.6',))
+    assert code == 75 and time.monotonic() - began < 11, (code, text)  # nor does it wait for the rest of a pause
 
 
 def bad_input_is_not_tried_again():
@@ -129,6 +146,19 @@ def a_refusal_counts_where_a_finished_run_lies():
 def a_job_without_steps_is_ended():
     code, text = run('at_step 5; exec sleep 50\n', '--hang-timeout', '1s', '--max-restarts', '0')
     assert code == 71 and re.search(r'no step in \d(\.\d+)? s( after step 5)?; given up', text), (code, text)
+
+
+def a_job_that_hung_is_started_again_however_it_ends():
+    """Told to end, ranks that had stopped may go on, save and say so, or die of it."""
+    died = ('d=$(printf "%070d" 0 | tr 0 -); (echo $d; echo "mpirun noticed that process rank 1 with PID 0 on node a '
+            'exited on signal 15 (Terminated)."; echo $d) >&2; exit 143')
+    for end in ('at_step 9; echo "lockstep: stopped after step 9, checkpoint saved: run again to go on" >&2; exit 75', died):
+        if os.path.exists('starts'):
+            os.remove('starts')
+        code, text = run('[ $times = 2 ] && exit 65\nat_step 5\nend() { %s; }\ntrap end TERM\nsleep 50 & wait\n' % end,
+                         '--hang-timeout', '1s')
+        assert code == 65 and len(starts()) == 2, (code, text)
+        assert re.search(r'no step in 1(\.\d+)? s after step 5; restart 1/5', text), text
 
 
 def an_mpirun_that_outlives_its_far_ranks_is_ended():

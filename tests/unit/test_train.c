@@ -3,6 +3,8 @@
 #include "train/train.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <dirent.h>
+#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,6 +174,43 @@ Test(train, log_is_cut_back)
     fclose(log);
 }
 
+/* What a run beside it would have removed, or made, by the time that a directory has been listed. */
+static const char *removed, *made;
+
+int closedir(DIR *d)
+{
+    union {
+        void *object;
+        int (*call)(DIR *d);
+    } found = { dlsym(RTLD_NEXT, "closedir") };
+    if (made) cr_assert(eq(int, rename(removed, made), 0));
+    else if (removed) cr_assert(eq(int, unlink(removed), 0));
+    removed = made = NULL;
+    return found.call(d);
+}
+
+Test(train, checkpoints_removed_while_they_are_verified)
+{
+    job j = make_job(2, 0.05);
+    j.run.save_every = 1;
+    ls_fit(j.ctx, &j.run);
+    removed = "runs/model-000000000004.h5";
+    cr_expect(eq(int, ls_verify(j.ctx, "runs"), LS_OK), "%s", ls_error_text(j.ctx));
+    cr_expect(ne(int, access("runs/model-000000000004.h5", F_OK), 0));
+    removed = "runs/model-000000000008.h5"; /* all that were listed: there is another now */
+    made = "runs/model-000000000012.h5";
+    cr_expect(eq(int, ls_verify(j.ctx, "runs"), LS_OK), "%s", ls_error_text(j.ctx));
+    removed = "runs/model-000000000012.h5";
+    cr_expect(eq(int, ls_verify(j.ctx, "runs"), LS_ERR_INPUT));
+    cr_expect(strstr(ls_error_text(j.ctx), "holds no checkpoint") != NULL);
+    ls_clear(j.ctx);
+    cr_assert(eq(int, symlink("none.h5", "runs/model-000000000016.h5"), 0));
+    cr_expect(
+        eq(int, ls_verify(j.ctx, "runs"), LS_ERR_INPUT)); /* it is there, and cannot be read */
+    cr_expect(strstr(ls_error_text(j.ctx), "cannot open runs/model") != NULL);
+    cr_assert(eq(int, ls_finish(j.ctx), 66));
+}
+
 Test(train, cost_of_an_epoch_is_the_mean_over_rows)
 {
     job j = make_job(1, 0.05), again = make_job(1, 0.05);
@@ -206,12 +245,58 @@ Test(train, evaluation_draws_nothing)
     cr_assert(eq(int, ls_finish(j.ctx), 0));
 }
 
+/* Before the first step, not after all of them. */
+Test(train, name_that_no_checkpoint_can_have)
+{
+    static const char *const names[][2] = { { "x/y", "holds a slash: \"x/y\"" },
+                                            { "", "is empty" },
+                                            { ".x", "begins with a dot" } };
+    for (int i = 0; i < 3; i++) {
+        job j = make_job(1, 0.05);
+        j.run.name = names[i][0];
+        cr_expect(eq(int, ls_fit(j.ctx, &j.run), LS_ERR_ARG));
+        cr_expect(strstr(ls_error_text(j.ctx), names[i][1]) != NULL, "%s", ls_error_text(j.ctx));
+        cr_expect(eq(i64, ls_steps_done(&j.run), 0));
+        cr_expect(ne(int, access("runs", F_OK), 0));
+        cr_assert(eq(int, ls_finish(j.ctx), 64));
+    }
+}
+
 Test(train, cost_that_is_not_finite)
 {
     job j = make_job(200, 1e6);
     ls_fit(j.ctx, &j.run);
     cr_assert(strstr(ls_error_text(j.ctx), "a smaller learning rate") != NULL, "%s",
               ls_error_text(j.ctx));
+    cr_assert(eq(int, ls_finish(j.ctx), 79));
+}
+
+/* As checkpoints and `lockstep which` do. */
+Test(train, messages_count_steps_from_1)
+{
+    job j = make_job(1, 1e300);
+    ls_fit(j.ctx, &j.run);
+    cr_expect(strstr(ls_error_text(j.ctx), "the update of step 1 makes ") != NULL, "%s",
+              ls_error_text(j.ctx));
+    cr_assert(eq(int, ls_finish(j.ctx), 79));
+
+    j = make_job(1, 0.05);
+    ls_tensor *x = ls_ones(j.ctx, LS_SHAPE(50, 3)), *y = ls_ones(j.ctx, LS_SHAPE(50, 1));
+    ((float *)x->data)[3 * 20 + 1] = NAN;
+    j.run.data = ls_loader_new(j.ctx, ls_tensor_dataset(j.ctx, x, y),
+                               &(ls_loader_opts){ .batch_size = 16 });
+    ls_fit(j.ctx, &j.run);
+    cr_expect(strstr(ls_error_text(j.ctx),
+                     "the cost is nan in step 2: x is not finite in 1 of this "
+                     "rank's rows: 20") != NULL,
+              "%s", ls_error_text(j.ctx));
+    cr_assert(eq(int, ls_finish(j.ctx), 79));
+
+    j = make_job(1, 0.05); /* changed by hand: by no step that is known */
+    ((float *)ls_parameter(j.run.model, "0.bias")->data)[2] = NAN;
+    cr_expect(eq(int, ls_save(j.ctx, &j.run), LS_ERR_NUMERIC));
+    cr_expect(strncmp(ls_error_text(j.ctx), "0.bias is not finite (element 2 is nan)", 39) == 0,
+              "%s", ls_error_text(j.ctx));
     cr_assert(eq(int, ls_finish(j.ctx), 79));
 }
 
