@@ -81,7 +81,7 @@ LS_API ls_tensor *ls_linear(ls_tensor *x, ls_tensor *w, ls_tensor *b);
 LS_API ls_tensor *ls_sum(ls_tensor *x);
 LS_API ls_tensor *ls_mean(ls_tensor *x); /* the batch's true mean */
 LS_API ls_tensor *ls_var(ls_tensor *x);  /* unbiased */
-LS_API ls_tensor *ls_std(ls_tensor *x);
+LS_API ls_tensor *ls_std(ls_tensor *x);  /* its gradient is 0 where it is 0 */
 LS_API ls_tensor *ls_sum_axes(ls_tensor *x, ls_axes axes, bool keepdim);
 LS_API ls_tensor *ls_mean_axes(ls_tensor *x, ls_axes axes, bool keepdim);
 LS_API ls_tensor *ls_var_axes(ls_tensor *x, ls_axes axes, bool unbiased, bool keepdim);

@@ -210,6 +210,30 @@ Test(made, infinities_and_nan_are_kept)
     }
 }
 
+/* ---- slopes at corners, and small costs ------------------------------------------------------ */
+/* As PyTorch: where all elements are equal, a deviation of 0 has no slope; that of one element is 0, or
+ * NaN where its divisor is. */
+Test(made, a_deviation_of_zero_is_level)
+{
+    for (int i = 0; i < 4; i++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = i % 2 ? LS_FLOAT32 : LS_FLOAT64 });
+        ls_tensor *x = ls_requires_grad(ls_tensor_of(ctx, LS_SHAPE(2, 3), 5, 5, 5, 1, 1, 4));
+#define ROWS   (i < 2 ? ls_split_rows(x) : x)
+#define COLUMN ls_narrow(ROWS, 1, 1, 1)
+        ls_backward(ctx, ls_sum(ls_std_axes(ROWS, LS_AXES(1), true, false)));
+        GIVES(ls_narrow(ls_grad(x), 0, 0, 1), 0, 0, 0);
+        cr_expect(ls_at(ls_grad(x), 5) > 0.5);
+        ls_zero_grad(LS_LIST(x));
+        ls_backward(ctx, ls_sum(ls_std_axes(COLUMN, LS_AXES(1), false, true)));
+        GIVES(ls_grad(x), 0, 0, 0, 0, 0, 0);
+        ls_backward(ctx, ls_std(ls_mul_scalar(ROWS, 0)));
+        GIVES(ls_grad(x), 0, 0, 0, 0, 0, 0);
+        ls_backward(ctx, ls_sum(ls_std_axes(COLUMN, LS_AXES(1), true, false)));
+        GIVES(ls_grad(x), 0, NAN, 0, 0, NAN, 0);
+        cr_assert_eq(ls_finish(ctx), 0);
+    }
+}
+
 /* ---- what has no gradient -------------------------------------------------------------------- */
 Test(made, comparisons_and_places)
 {
