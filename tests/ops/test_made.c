@@ -234,6 +234,31 @@ Test(made, a_deviation_of_zero_is_level)
     }
 }
 
+/* Of scores that are sure and right; the sums of their terms, written otherwise, cancel. */
+Test(made, small_costs_of_logits_are_exact)
+{
+    static const double scores[] = { -5, -10, -16, -25, -36, -80, 0, 0.25, 5, 10, 16, 25, 80 };
+    static const double targets[] = { 0, 1, 0.25 };
+    for (int type = LS_FLOAT32; type <= LS_FLOAT64; type++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = (ls_dtype)type });
+        for (int i = 0; i < (int)(sizeof scores / sizeof *scores); i++)
+            for (int k = 0; k < 6; k++) {
+                long double x = scores[i], y = targets[k % 3];
+                long double zero = log1pl(expl(-fabsl(x))) + fmaxl(x, 0);
+                long double one = log1pl(expl(-fabsl(x))) + fmaxl(-x, 0);
+                long double want = y * one + (1 - y) * zero;
+                ls_tensor *a = ls_full(ctx, LS_SHAPE(1), scores[i]),
+                          *b = ls_full(ctx, LS_SHAPE(1), (double)y);
+                ls_loss_opts o = { .pos_weight = k < 3 ? NULL : ls_ones(ctx, LS_SHAPE(1)) };
+                double got = ls_item(ls_bce_with_logits_with(a, b, &o));
+                double most = type == LS_FLOAT32 ? 4 * 0x1p-23 : 4 * 0x1p-52;
+                cr_expect(fabsl(got - want) <= most * want, "float%d, %g and %g: %.17g, not %.17Lg",
+                          type == LS_FLOAT32 ? 32 : 64, scores[i], (double)y, got, want);
+            }
+        cr_assert_eq(ls_finish(ctx), 0);
+    }
+}
+
 /* ---- what has no gradient -------------------------------------------------------------------- */
 Test(made, comparisons_and_places)
 {
