@@ -104,6 +104,8 @@ Test(tensor, ranges_and_diagonals)
     ls_arange(ctx, 0, 5, -1);
     FAILS(ctx, LS_ERR_ARG, "ls_arange: steps of -1 do not lead from 0 to 5");
     ctx = ls_start(NULL);
+    cr_assert(eq(i64, ls_tolist(ls_zeros(ctx, LS_SHAPE(0, 3)), 0, NULL), 0));
+    cr_assert(eq(int, ls_error(ctx), LS_OK));
     cr_assert(eq(i64, ls_tolist(ls_eye(ctx, 2, 3), 5, list), 0));
     FAILS(ctx, LS_ERR_SHAPE, "ls_tolist: shape [2, 3] has 6 elements, and there is room for 5");
 }
