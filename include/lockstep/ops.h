@@ -92,7 +92,7 @@ LS_API ls_tensor *ls_max(ls_tensor *x); /* equals share the gradient, as in amax
 LS_API ls_tensor *ls_min(ls_tensor *x);
 LS_API ls_tensor *ls_amax(ls_tensor *x, ls_axes axes, bool keepdim);
 LS_API ls_tensor *ls_amin(ls_tensor *x, ls_axes axes, bool keepdim);
-/* torch.max(x, axis): the value, and in *place the int64 place of the first of equals. */
+/* torch.max(x, axis): the value, and in *place, unless NULL, the int64 place of the first of equals. */
 LS_API ls_tensor *ls_max_axis(ls_tensor *x, int axis, bool keepdim, ls_tensor **place);
 LS_API ls_tensor *ls_min_axis(ls_tensor *x, int axis, bool keepdim, ls_tensor **place);
 LS_API ls_tensor *ls_argmax(ls_tensor *x, int axis); /* int64; the first of equals */

@@ -20,6 +20,7 @@ ls_tensor *ls_tensor_new(ls_ctx *ctx, ls_shape shape, int64_t count, const doubl
                 ls_shape_str(shape).text, (long long)ls_shape_count(shape), (long long)count);
         return NULL;
     }
+    if (count && !ls_given(ctx, "ls_tensor_new", values, "what it holds")) return NULL;
     ls_tensor *t = ls_tensor_make(ctx, ctx->opts.dtype, shape, false, false);
     if (t) ctx->kernel->from_double(count, values, t->data);
     return t;
@@ -27,8 +28,9 @@ ls_tensor *ls_tensor_new(ls_ctx *ctx, ls_shape shape, int64_t count, const doubl
 
 ls_tensor *ls_labels_new(ls_ctx *ctx, int64_t count, const int64_t *values)
 {
+    if (count && !ls_given(ctx, "ls_labels_new", values, "what it holds")) return NULL;
     ls_tensor *t = make(ctx, "ls_labels_new", LS_INT64, (ls_shape){ 1, { count } });
-    if (t) memcpy(t->data, values, (size_t)count * sizeof *values);
+    if (t && count) memcpy(t->data, values, (size_t)count * sizeof *values);
     return t;
 }
 

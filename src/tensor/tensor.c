@@ -286,7 +286,7 @@ ls_tensor *ls_grad(const ls_tensor *t)
 
 void ls_zero_grad(ls_list params)
 {
-    for (int64_t i = 0; i < params.count; i++)
+    for (int64_t i = 0; params.at && i < params.count; i++)
         if (ls_tensor_usable(params.at[i], "ls_zero_grad") && params.at[i]->has_grad)
             params.at[i]->grad_fresh = true;
 }

@@ -9,8 +9,11 @@
 
 ls_status ls_evaluate(ls_ctx *ctx, const ls_run *run, ls_loader *on, ls_score *out)
 {
-    *out = (ls_score){ NAN, NAN, 0 };
-    if (!ls_enter(ctx, "ls_evaluate") || !run->model || !run->loss || !on) return ls_agree(ctx);
+    if (out) *out = (ls_score){ NAN, NAN, 0 };
+    if (!ls_enter(ctx, "ls_evaluate") || !ls_given(ctx, "ls_evaluate", run, "the run") ||
+        !ls_given(ctx, "ls_evaluate", out, "room for the score") || !run->model || !run->loss ||
+        !on)
+        return ls_agree(ctx);
     if (ls_fault(LS_FAULT_evaluate)) ls_fail(ctx, LS_ERR_USE, "fault point evaluate");
     LS_NO_GRAD(ctx);
     ls_tensor *x, *y;
