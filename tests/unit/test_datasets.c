@@ -161,6 +161,13 @@ Test(datasets, split_joined_and_shuffled)
     FAILS(ctx, LS_ERR_USE, "reads from the tensors");
 }
 
+Test(datasets, no_word_of_a_generator_is_taken_back)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_generator_skip(ls_generator_new(ctx, 3), -5);
+    FAILS(ctx, LS_ERR_ARG, "ls_generator_skip: -5 words");
+}
+
 /* From any step of any epoch the same batches follow. */
 Test(datasets, goes_on_with_a_generator)
 {
