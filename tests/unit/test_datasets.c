@@ -254,6 +254,9 @@ Test(datasets, refused)
     ls_subset_dataset(ctx, tensors(ctx, 5), 0, NULL);
     FAILS(ctx, LS_ERR_DATA, "a subset of the tensors has no rows");
     ctx = ls_start(NULL);
+    tensors(ctx, 0);
+    FAILS(ctx, LS_ERR_DATA, "ls_tensor_dataset: x and y have no rows");
+    ctx = ls_start(NULL);
     ls_dataset *wide = ls_tensor_dataset(ctx, ls_zeros(ctx, LS_SHAPE(2, 3)),
                                          ls_arange_labels(ctx, 0, 2, 1));
     ls_concat_dataset(ctx, 2, (ls_dataset *[]){ tensors(ctx, 5), wide });

@@ -4,6 +4,7 @@
  */
 #include "fails.h"
 #include "lockstep/lockstep.h"
+#include "lockstep/mpi.h"
 #include <math.h>
 
 typedef struct job {
@@ -53,6 +54,14 @@ Test(missing, paths_and_runs)
     MISSING("ls_evaluate: the run is missing", ls_evaluate(j.ctx, NULL, j.loader, &score));
     MISSING("ls_evaluate: room for the score is missing",
             ls_evaluate(j.ctx, &(ls_run){ .model = j.model, .loss = ls_mse_loss }, j.loader, NULL));
+}
+
+Test(missing, communicators)
+{
+    cr_assert(eq(int, MPI_Init(NULL, NULL), MPI_SUCCESS));
+    ls_ctx *ctx = ls_start_on(MPI_COMM_NULL, NULL);
+    FAILS(ctx, LS_ERR_ARG, "ls_start_on: the communicator is MPI_COMM_NULL");
+    cr_assert(eq(int, MPI_Finalize(), MPI_SUCCESS));
 }
 
 Test(missing, names_and_kinds)
