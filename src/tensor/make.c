@@ -4,6 +4,7 @@
  * requires gradients is written only where nothing is recorded, as in PyTorch.
  */
 #include "tensor/tensor.h"
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -152,6 +153,12 @@ static bool may_write(ls_tensor *t, const ls_tensor *u, const char *name)
 ls_tensor *ls_uniform_(ls_tensor *t, double from, double to)
 {
     if (!may_write(t, NULL, "ls_uniform_") || !ls_enter(t->ctx, "ls_uniform_")) return NULL;
+    const double most = t->dtype == LS_FLOAT32 ? (double)FLT_MAX : DBL_MAX;
+    if (!(from <= to && fabs(from) <= most && fabs(to) <= most && to - from <= most)) {
+        ls_fail(t->ctx, LS_ERR_ARG, "ls_uniform_: from %g to %g is no range of %s numbers", from,
+                to, ls_dtype_name(t->dtype));
+        return NULL;
+    }
     ls_random_uniform(&t->ctx->random, t->dtype, t->count, t->data, from, to);
     return t;
 }
@@ -159,6 +166,11 @@ ls_tensor *ls_uniform_(ls_tensor *t, double from, double to)
 ls_tensor *ls_normal_(ls_tensor *t, double mean, double deviation)
 {
     if (!may_write(t, NULL, "ls_normal_") || !ls_enter(t->ctx, "ls_normal_")) return NULL;
+    if (!(deviation >= 0)) {
+        ls_fail(t->ctx, LS_ERR_ARG, "ls_normal_: the deviation is %g; it must be 0 or more",
+                deviation);
+        return NULL;
+    }
     ls_random_normal(&t->ctx->random, t->dtype, t->count, t->data, mean, deviation);
     return t;
 }

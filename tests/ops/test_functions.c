@@ -173,7 +173,7 @@ Test(functions, of_two_arrays_have_the_same_bits_everywhere)
                     const ls_kernel *k = ls_kernel_for((ls_dtype)type, isas[isa]);
                     if (!k) continue;
                     const char *x = arguments(k->dtype);
-                    const size_t bytes = ls_dtype_bytes(k->dtype);
+                    const size_t bytes = k->bytes;
                     for (size_t i = 0; i < COUNT; i++)
                         memcpy(z + i * bytes, x + (COUNT - 1 - i) * bytes, bytes);
                     k->fill(COUNT, 1.1, g);

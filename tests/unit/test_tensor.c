@@ -250,3 +250,30 @@ Test(tensor, nothing_is_left)
     ls_finish(ctx);
     cr_assert(eq(sz, ls_memory_live(), before));
 }
+
+/* As PyTorch refuses them. */
+Test(tensor, ranges_and_deviations_that_are_none)
+{
+    static const struct {
+        ls_dtype type;
+        double from, to;
+    } none[] = {
+        { LS_FLOAT32, 1, 0 },    { LS_FLOAT32, NAN, 0 },      { LS_FLOAT64, 0, NAN },
+        { LS_FLOAT32, 0, 1e39 }, { LS_FLOAT32, -3e38, 3e38 }, { LS_FLOAT64, -INFINITY, 0 },
+    };
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = none[i].type });
+        cr_assert(ls_uniform_(ls_ones(ctx, LS_SHAPE(2)), none[i].from, none[i].to) == NULL);
+        FAILS(ctx, LS_ERR_ARG,
+              none[i].type == LS_FLOAT32 ? "is no range of float32 numbers" : "float64");
+    }
+    for (int i = 0; i < 2; i++) {
+        ls_ctx *ctx = ls_start(NULL);
+        cr_assert(ls_normal_(ls_ones(ctx, LS_SHAPE(2)), 0, i ? NAN : -1) == NULL);
+        FAILS(ctx, LS_ERR_ARG, "ls_normal_: the deviation is");
+    }
+    ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64 });
+    cr_assert(eq(dbl, ls_at(ls_uniform_(ls_ones(ctx, LS_SHAPE(2)), 3, 3), 1), 3));
+    cr_assert(eq(dbl, ls_at(ls_normal_(ls_ones(ctx, LS_SHAPE(2)), 3, 0), 1), 3));
+    cr_assert(eq(int, ls_finish(ctx), 0));
+}
