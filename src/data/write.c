@@ -54,9 +54,6 @@ ls_status ls_writer_add(ls_writer *w, int64_t rows, const void *x, const void *y
 {
     ls_failure f = { 0 };
     if (!w) return LS_ERR_ARG;
-    if (rows > 0 &&
-        (!ls_given(w->ctx, "ls_writer_add", x, "x") || !ls_given(w->ctx, "ls_writer_add", y, "y")))
-        return w->ctx->failure.status;
     if (w->ctx->failure.status) return w->ctx->failure.status;
     return ls_h5_writer_add(w->file, rows, x, y, &f) ? ls_fail_with(w->ctx, &f) : LS_OK;
 }
