@@ -6,6 +6,7 @@
 extern "C" {
 #endif
 /* As ls_start(), on the ranks of comm, which is duplicated. MPI must have been initialised.
+ * Errors ARG: MPI_COMM_NULL
  * Calls  collective over comm; o: same */
 static inline ls_ctx *ls_start_on(MPI_Comm comm, const ls_opts *o)
 {

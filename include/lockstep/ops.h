@@ -81,7 +81,7 @@ LS_API ls_tensor *ls_linear(ls_tensor *x, ls_tensor *w, ls_tensor *b);
 LS_API ls_tensor *ls_sum(ls_tensor *x);
 LS_API ls_tensor *ls_mean(ls_tensor *x); /* the batch's true mean */
 LS_API ls_tensor *ls_var(ls_tensor *x);  /* unbiased */
-LS_API ls_tensor *ls_std(ls_tensor *x);
+LS_API ls_tensor *ls_std(ls_tensor *x);  /* its gradient is 0 where it is 0 */
 LS_API ls_tensor *ls_sum_axes(ls_tensor *x, ls_axes axes, bool keepdim);
 LS_API ls_tensor *ls_mean_axes(ls_tensor *x, ls_axes axes, bool keepdim);
 LS_API ls_tensor *ls_var_axes(ls_tensor *x, ls_axes axes, bool unbiased, bool keepdim);
@@ -92,7 +92,7 @@ LS_API ls_tensor *ls_max(ls_tensor *x); /* equals share the gradient, as in amax
 LS_API ls_tensor *ls_min(ls_tensor *x);
 LS_API ls_tensor *ls_amax(ls_tensor *x, ls_axes axes, bool keepdim);
 LS_API ls_tensor *ls_amin(ls_tensor *x, ls_axes axes, bool keepdim);
-/* torch.max(x, axis): the value, and in *place the int64 place of the first of equals. */
+/* torch.max(x, axis): the value, and in *place, unless NULL, the int64 place of the first of equals. */
 LS_API ls_tensor *ls_max_axis(ls_tensor *x, int axis, bool keepdim, ls_tensor **place);
 LS_API ls_tensor *ls_min_axis(ls_tensor *x, int axis, bool keepdim, ls_tensor **place);
 LS_API ls_tensor *ls_argmax(ls_tensor *x, int axis); /* int64; the first of equals */

@@ -11,7 +11,7 @@ typedef struct ls_optim ls_optim;
  *   d = g + weight_decay p;  buf = momentum buf + (1 - dampening) d  (first time: buf = d)
  *   d = d + momentum buf (nesterov) or buf;  p = p - lr d
  *
- * Errors  ARG: lr not above 0, a negative setting, nesterov without momentum or with dampening,
+ * Errors  ARG: lr not above 0, a negative setting or one that is not finite, nesterov without momentum or with dampening,
  *         no parameters, or one that does not require gradients
  * Source  torch.optim.SGD */
 typedef struct ls_sgd_opts { double lr, momentum, dampening, weight_decay; bool nesterov; } ls_sgd_opts;

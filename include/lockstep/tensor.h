@@ -36,8 +36,8 @@ LS_API ls_tensor *ls_arange_labels(ls_ctx *ctx, int64_t from, int64_t to, int64_
 /* These draw from the context's stream as PyTorch does. A trailing _ writes in place. */
 LS_API ls_tensor *ls_rand(ls_ctx *ctx, ls_shape shape);
 LS_API ls_tensor *ls_randn(ls_ctx *ctx, ls_shape shape);
-LS_API ls_tensor *ls_uniform_(ls_tensor *t, double from, double to);
-LS_API ls_tensor *ls_normal_(ls_tensor *t, double mean, double deviation);
+LS_API ls_tensor *ls_uniform_(ls_tensor *t, double from, double to); /* ARG: from above to, or not finite */
+LS_API ls_tensor *ls_normal_(ls_tensor *t, double mean, double deviation); /* ARG: deviation below 0 */
 
 LS_API ls_tensor *ls_keep(const ls_tensor *t); /* copy without history; lives until ls_tensor_free() */
 LS_API void       ls_tensor_free(ls_tensor *t);        /* whoever uses one of the last 256 is told: USE */

@@ -265,6 +265,8 @@ void ls_end_owned(ls_ctx *ctx); /* all of it, newest first */
 /* Begins a public call that every rank makes; false after an error (the caller then returns its
  * nothing, or ls_agree() where it is collective). */
 bool      ls_enter(ls_ctx *ctx, const char *name);
+/* Whether a pointer that call needs is there, and no error before; one that is missing is ARG. */
+bool      ls_given(ls_ctx *ctx, const char *call, const void *p, const char *what);
 ls_status ls_agree(ls_ctx *ctx); /* links->agree; NULL context: LS_ERR_MEMORY */
 /* links->shared_new for what is worth it, else ls_new(). */
 void     *ls_shared_new(ls_ctx *ctx, size_t bytes, bool common, const char *what);

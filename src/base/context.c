@@ -51,6 +51,12 @@ bool ls_enter(ls_ctx *ctx, const char *name)
     return true;
 }
 
+bool ls_given(ls_ctx *ctx, const char *call, const void *p, const char *what)
+{
+    if (!p) ls_fail(ctx, LS_ERR_ARG, "%s: %s is missing", call, what);
+    return p && ctx && !ctx->failure.status;
+}
+
 ls_status ls_agree(ls_ctx *ctx)
 {
     return ctx ? ctx->links->agree(ctx) : LS_ERR_MEMORY;

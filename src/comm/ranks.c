@@ -155,6 +155,11 @@ ls_status ls_comm_start(ls_ctx *ctx, const void *mpi_comm)
     c->node = (ls_node_place){ .count = 1, .nodes = 1 };
     if (begin_mpi(ctx, mpi_comm != NULL, &alone) || alone) return ctx->failure.status;
     MPI_Comm from = mpi_comm ? *(const MPI_Comm *)mpi_comm : MPI_COMM_WORLD;
+    if (from == MPI_COMM_NULL) /* as MPI_Comm_split() gives ranks that are in none */
+        return ls_fail(
+            ctx, LS_ERR_ARG,
+            "ls_start_on: the communicator is MPI_COMM_NULL: a rank that is in none of them starts "
+            "nothing, or on MPI_COMM_SELF");
     if (!ls_comm_ok(ctx, MPI_Comm_rank(from, &rank), "starting")) return ctx->failure.status;
     if (!ls_comm_ok(ctx, MPI_Comm_size(from, &count), "starting")) return ctx->failure.status;
     place(ctx, rank, count);

@@ -65,6 +65,7 @@ static const ls_dataset_kind subset_kind[2][2] = KIND(read_subset, end_subset);
 
 static bool rows_are_there(ls_ctx *ctx, const ls_dataset *d, int64_t count, const int64_t *rows)
 {
+    if (count > 0 && !ls_given(ctx, "ls_subset_dataset", rows, "the list of rows")) return false;
     for (int64_t i = 0; i < count; i++)
         if (rows[i] < 0 || rows[i] >= d->rows) {
             ls_fail(ctx, LS_ERR_ARG, "ls_subset_dataset: row %lld of %s, which has %lld",
@@ -88,7 +89,7 @@ ls_dataset *ls_subset_dataset(ls_ctx *ctx, ls_dataset *d, int64_t count, const i
     s->base.x_scale = d->x_scale;
     if (s->row && ls_dataset_lay_out(&s->base, count, d->x, d->y) &&
         (!d->mean || !ls_dataset_set_normal(&s->base, d->mean, d->deviation))) {
-        memcpy(s->row, rows, bytes);
+        if (bytes) memcpy(s->row, rows, bytes);
         s->of = d;
         d->loaders++;
         return &s->base;
@@ -110,8 +111,11 @@ ls_status ls_random_split(ls_ctx *ctx, ls_dataset *d, int64_t count, const int64
                           ls_generator *g, ls_dataset **out)
 {
     int64_t sum = 0;
-    for (int64_t i = 0; i < count; i++) out[i] = NULL;
+    for (int64_t i = 0; out && i < count; i++) out[i] = NULL;
     if (!d || !ls_enter(ctx, "ls_random_split")) return ctx ? ctx->failure.status : LS_ERR_MEMORY;
+    if (count > 0 && (!ls_given(ctx, "ls_random_split", lengths, "the list of lengths") ||
+                      !ls_given(ctx, "ls_random_split", out, "room for the subsets")))
+        return ctx->failure.status;
     for (int64_t i = 0; i < count && sum >= 0; i++)
         sum = lengths[i] < 1 || lengths[i] > d->rows ? -1 : sum + lengths[i];
     if (sum != d->rows)
@@ -179,6 +183,7 @@ static bool is_same_row(ls_row a, ls_row b)
 static bool parts_fit(ls_ctx *ctx, int64_t count, ls_dataset *const *of)
 {
     if (count < 1) ls_fail(ctx, LS_ERR_ARG, "ls_concat_dataset: there are no datasets");
+    else ls_given(ctx, "ls_concat_dataset", of, "the list of datasets");
     for (int64_t i = 0; i < count && !ctx->failure.status; i++) {
         const ls_dataset *d = of[i], *first = of[0];
         if (!d)
@@ -231,6 +236,9 @@ ls_dataset *ls_concat_dataset(ls_ctx *ctx, int64_t count, ls_dataset *const *dat
 bool ls_dataset_item(ls_dataset *d, int64_t i, ls_tensor **x, ls_tensor **y)
 {
     ls_failure f = { 0 };
+    ls_tensor *unwanted[2];
+    if (!x) x = &unwanted[0];
+    if (!y) y = &unwanted[1];
     *x = *y = NULL;
     if (!d || !ls_enter(d->ctx, "ls_dataset_item")) return false;
     if (i < 0 || i >= d->rows) {

@@ -26,6 +26,10 @@ ls_generator *ls_generator_new(ls_ctx *ctx, uint64_t seed)
 void ls_generator_skip(ls_generator *g, int64_t words)
 {
     if (!g || !ls_enter(g->ctx, "ls_generator_skip")) return;
+    if (words < 0)
+        ls_fail(g->ctx, LS_ERR_ARG,
+                "ls_generator_skip: %lld words; none can be taken back: they are 0 or more",
+                (long long)words);
     for (int64_t i = 0; i < words; i++, g->position++) ls_random_word(&g->random);
 }
 

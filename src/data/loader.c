@@ -366,7 +366,7 @@ static void order_of_later(const ls_loader *l, int64_t epoch, ls_order *o)
 
 int64_t ls_loader_rows(const ls_loader *l, int64_t epoch, int64_t step, int64_t *rows)
 {
-    if (!l || l->ctx->failure.status) return 0;
+    if (!l || !ls_given(l->ctx, "ls_loader_rows", rows, "room")) return 0;
     if (epoch < l->epoch || step < 0 || step >= l->steps) {
         ls_fail(l->ctx, LS_ERR_ARG,
                 "ls_loader_rows: step %lld of epoch %lld: epochs are %lld or later, and have %lld "
@@ -388,6 +388,9 @@ int64_t ls_loader_rows(const ls_loader *l, int64_t epoch, int64_t step, int64_t 
 
 bool ls_next(ls_loader *l, ls_tensor **x, ls_tensor **y)
 {
+    ls_tensor *unwanted[2];
+    if (!x) x = &unwanted[0];
+    if (!y) y = &unwanted[1];
     *x = *y = NULL;
     if (!l || l->ctx->agreed) return false;
     ls_ctx *ctx = l->ctx;

@@ -67,6 +67,10 @@ ls_dataset *ls_tensor_dataset(ls_ctx *ctx, ls_tensor *x, ls_tensor *y)
                 (long long)x->shape.dim[0], (long long)y->shape.dim[0]);
         return NULL;
     }
+    if (x->shape.dim[0] == 0) {
+        ls_fail(ctx, LS_ERR_DATA, "ls_tensor_dataset: x and y have no rows");
+        return NULL;
+    }
     tensors *t = (tensors *)ls_dataset_make(ctx, sizeof *t, &tensor_kind, "the tensors");
     if (!t) return NULL;
     t->x = x;

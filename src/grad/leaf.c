@@ -23,7 +23,7 @@ ls_tensor *ls_retain_grad(ls_tensor *t)
 
 void ls_zero_grad_to_none(ls_list params)
 {
-    for (int64_t i = 0; i < params.count; i++)
+    for (int64_t i = 0; params.at && i < params.count; i++)
         if (ls_tensor_usable(params.at[i], "ls_zero_grad_to_none")) params.at[i]->has_grad = false;
 }
 

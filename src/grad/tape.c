@@ -210,11 +210,23 @@ void ls_tape_add(ls_ctx *ctx, ls_record *r)
     mark(r);
 }
 
+/* Tables come from outside too. */
+static bool is_complete(ls_ctx *ctx, const ls_op *op)
+{
+    if (op && op->name && op->n_in >= 1 && op->n_in <= LS_MAX_IN && op->shape &&
+        (op->forward || op->flags & LS_OP_VIEW))
+        return true;
+    ls_fail(ctx, LS_ERR_ARG,
+            "ls_apply: an operation needs a name, 1 to %d inputs, shape and forward", LS_MAX_IN);
+    return false;
+}
+
 /* The long way: everything is checked and worked out, for the steps to come as well. */
 static ls_tensor *apply_anew(ls_ctx *ctx, const ls_op *op, ls_list list, const void *args,
                              size_t args_bytes)
 {
     ls_tensor *in[LS_MAX_IN] = { 0 };
+    if (!is_complete(ctx, op)) return NULL;
     int need = op->n_need ? op->n_need : op->n_in;
     for (int i = 0; i < op->n_in; i++) {
         in[i] = i < list.count ? list.at[i] : NULL;
@@ -236,7 +248,7 @@ static ls_tensor *apply_anew(ls_ctx *ctx, const ls_op *op, ls_list list, const v
 
 ls_tensor *ls_apply(const ls_op *op, ls_list list, const void *args, size_t args_bytes)
 {
-    if (list.count < 1 || !list.at[0]) return NULL;
+    if (list.count < 1 || !list.at || !list.at[0]) return NULL;
     ls_ctx *ctx = list.at[0]->ctx;
     const ls_record *r = ls_record_find(ctx, op, list, args, args_bytes);
     if (!r) return apply_anew(ctx, op, list, args, args_bytes);

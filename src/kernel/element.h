@@ -135,7 +135,8 @@ static void unary(ls_unary op, double constant, int64_t n, const void *x_, void 
     case LS_UNARY_POW_C: powers(c, n, x, y); return;
     case LS_UNARY_NEG: EACH_Y(-x[i]); return;
     case LS_UNARY_ABS: EACH_Y(absolute1(x[i])); return;
-    case LS_UNARY_SQRT: EACH_Y(sqrt1(x[i])); return;
+    case LS_UNARY_SQRT:
+    case LS_UNARY_STD: EACH_Y(sqrt1(x[i])); return;
     case LS_UNARY_LOG1P: EACH_Y(log1p1(x[i])); return;
     case LS_UNARY_ERF: EACH_Y(erf1(x[i])); return;
     case LS_UNARY_SIGMOID: EACH_Y(sigmoid1(x[i])); return;
@@ -186,6 +187,7 @@ static void unary_back(ls_unary op, double constant, int64_t n, const void *x_, 
     case LS_UNARY_NEG: EACH_DX(-g[i]); return;
     case LS_UNARY_ABS: EACH_DX(x[i] > 0 ? g[i] : x[i] < 0 ? -g[i] : x[i] * g[i]); return;
     case LS_UNARY_SQRT: EACH_DX(g[i] / (2 * y[i])); return;
+    case LS_UNARY_STD: EACH_DX(y[i] == 0 ? 0 : g[i] / (2 * y[i])); return;
     case LS_UNARY_LOG1P: EACH_DX(g[i] / (x[i] + 1)); return;
     case LS_UNARY_ERF: EACH_DX(g[i] * ((real)1.12837916709551257390 * exp1(-(x[i] * x[i])))); return;
     case LS_UNARY_SIGMOID: EACH_DX(g[i] * ((1 - y[i]) * y[i])); return;

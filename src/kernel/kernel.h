@@ -24,7 +24,7 @@ typedef enum ls_unary {
     LS_UNARY_RELU, LS_UNARY_TANH, LS_UNARY_EXP, LS_UNARY_LOG,
     LS_UNARY_ADD_C, LS_UNARY_MUL_C, LS_UNARY_DIV_C, LS_UNARY_POW_C, /* with the constant c */
     LS_UNARY_NEG, LS_UNARY_ABS, LS_UNARY_SQRT, LS_UNARY_LOG1P, LS_UNARY_ERF, LS_UNARY_SIGMOID, LS_UNARY_SILU,
-    LS_UNARY_GELU, LS_UNARY_GELU_TANH,
+    LS_UNARY_GELU, LS_UNARY_GELU_TANH, LS_UNARY_STD, /* a root that is level at 0 */
     LS_UNARY_SOFTPLUS, LS_UNARY_LEAKY_RELU, LS_UNARY_CLAMP_MIN, LS_UNARY_CLAMP_MAX /* with the constant c */
 } ls_unary;
 /* Two arrays of one shape: arithmetic, and losses of x and target y. */
@@ -86,7 +86,7 @@ struct ls_kernel {
                    const void *b, const int64_t b_stride[LS_MAX_NDIM], void *out, bool add);
     void (*unary)(ls_unary op, double c, int64_t n, const void *x, void *y);
     /* dx (+)= g f'(x); x is what f was given, y what it gave (either may be NULL where not needed:
-     * exp, tanh, sqrt, sigmoid need y; the others x). */
+     * exp, tanh, sqrt, std, sigmoid need y; the others x). */
     void (*unary_back)(ls_unary op, double c, int64_t n, const void *x, const void *y, const void *g, void *dx,
                        bool add);
     /* out = x op y; and dx (+)= g times the slope along x (which 0) or y (which 1). */

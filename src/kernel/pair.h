@@ -1,6 +1,7 @@
 /* pair.h -- element by element from two arrays of one shape, and the slopes of both; choosing.
  *
- * The forms are PyTorch's, a rounding a step, so that losses agree with it in the last digits.
+ * The forms are PyTorch's, a rounding a step, so that losses agree with it in the last digits; but for
+ * that of scores, whose terms do not cancel here: max(x, 0) - x y + log(1 + e^-|x|).
  */
 #pragma once
 #include "kernel/element.h"
@@ -33,7 +34,7 @@ INLINE real pair1(ls_pair op, real c, real x, real y)
     case LS_PAIR_SMOOTH_L1: return d < c ? half * d * d / c : d - half * c;
     case LS_PAIR_HUBER: return d <= c ? half * d * d : c * (d - half * c);
     case LS_PAIR_BCE: return (y - 1) * log_at_least(log1p1(-x)) - y * log_at_least(log1(x));
-    case LS_PAIR_BCE_LOGITS: return (1 - y) * x + ((x < 0 ? -x : 0) + log1p1(exp1(-absolute1(x))));
+    case LS_PAIR_BCE_LOGITS: return (x < 0 ? -y : 1 - y) * x + log1p1(exp1(-absolute1(x)));
     case LS_PAIR_KL: return (y == 0 ? 0 : y * log1(y)) - y * x;
     case LS_PAIR_KL_LOG: return exp1(y) * (y - x);
     }

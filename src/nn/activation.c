@@ -54,6 +54,7 @@ bool ls_is_activation(const char *kind)
 
 ls_module *ls_activation_new(ls_ctx *ctx, const char *kind, double number)
 {
+    if (!ls_given(ctx, "ls_activation_new", kind, "kind")) return NULL;
     const struct ls_activation *a = find(kind);
     if (!a) {
         ls_fail(ctx, LS_ERR_ARG, "\"%s\" is no activation; there are %s", kind,

@@ -63,7 +63,8 @@ static char *copy_text(ls_ctx *ctx, const char *text)
 
 ls_module *ls_module_new(ls_ctx *ctx, const char *kind, ls_forward_fn *forward, void *self)
 {
-    if (!ls_enter(ctx, "ls_module_new")) return NULL;
+    if (!ls_enter(ctx, "ls_module_new") || !ls_given(ctx, "ls_module_new", kind, "kind"))
+        return NULL;
     ls_module *m = ls_new(ctx, sizeof *m, "a module");
     if (!m) return NULL;
     m->ctx = ctx;
@@ -76,6 +77,7 @@ ls_module *ls_module_new(ls_ctx *ctx, const char *kind, ls_forward_fn *forward, 
 
 static bool add(ls_module *m, const char *name, ls_module *module, ls_tensor *param)
 {
+    if (!ls_given(m->ctx, module ? "ls_module_add" : "ls_module_param", name, "name")) return false;
     for (int64_t i = 0; i < m->count; i++)
         if (!strcmp(m->member[i].name, name))
             return ls_fail(m->ctx, LS_ERR_ARG, "%s has a member \"%s\" already", m->kind, name),
@@ -106,7 +108,8 @@ ls_module *ls_module_add(ls_module *m, const char *name, ls_module *member)
 {
     if (!m || !member || !ls_enter(m->ctx, "ls_module_add")) return NULL;
     if (member->parent || member == m) {
-        ls_fail(m->ctx, LS_ERR_USE, "ls_module_add: \"%s\" is a member of another module", name);
+        ls_fail(m->ctx, LS_ERR_USE, "ls_module_add: \"%s\" is a member of another module",
+                name ? name : "");
         return NULL;
     }
     if (!add(m, name, member, NULL)) return NULL;
@@ -132,7 +135,7 @@ ls_tensor *ls_forward(ls_module *m, ls_tensor *x)
 /* ---- all modules of a tree ------------------------------------------------------------------- */
 void ls_module_apply(ls_module *m, ls_apply_fn *f, void *self)
 {
-    if (!m) return;
+    if (!m || !f) return;
     for (int64_t i = 0; i < m->count; i++)
         if (m->member[i].module) ls_module_apply(m->member[i].module, f, self);
     f(self, m);
@@ -188,7 +191,7 @@ void *ls_module_self(const ls_module *m)
 
 ls_module *ls_module_member(const ls_module *m, const char *name)
 {
-    if (!m || m->ctx->failure.status) return NULL;
+    if (!m || !ls_given(m->ctx, "ls_module_member", name, "name")) return NULL;
     for (int64_t i = 0; i < m->count; i++)
         if (m->member[i].module && !strcmp(m->member[i].name, name)) return m->member[i].module;
     ls_fail(m->ctx, LS_ERR_ARG, "%s has no member \"%s\"", m->kind, name);
@@ -253,7 +256,7 @@ const char *ls_parameter_name(const ls_module *m, int64_t i)
 
 ls_tensor *ls_parameter(const ls_module *m, const char *name)
 {
-    if (!m || m->ctx->failure.status) return NULL;
+    if (!m || !ls_given(m->ctx, "ls_parameter", name, "name")) return NULL;
     ls_list p = ls_parameters(m);
     for (int64_t i = 0; i < p.count; i++)
         if (!strcmp(m->names[i], name)) return p.at[i];

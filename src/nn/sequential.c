@@ -15,6 +15,7 @@ static ls_tensor *forward(void *self, ls_tensor *x)
  * it. */
 static ls_module *make_layer(ls_ctx *ctx, int64_t i, const ls_layer *l, int64_t *width)
 {
+    if (!ls_given(ctx, "ls_sequential_new", l->kind, "the kind of a layer")) return NULL;
     if (ls_is_activation(l->kind)) return ls_activation_new(ctx, l->kind, l->number);
     if (strcmp(l->kind, "linear")) {
         ls_fail(ctx, LS_ERR_ARG, "layer %lld: \"%s\" is no kind of layer; there are linear, %s",
@@ -33,6 +34,7 @@ static ls_module *make_layer(ls_ctx *ctx, int64_t i, const ls_layer *l, int64_t 
 
 ls_module *ls_sequential_new(ls_ctx *ctx, int64_t count, const ls_layer *layers)
 {
+    if (count > 0 && !ls_given(ctx, "ls_sequential_new", layers, "the list of layers")) return NULL;
     ls_module *m = ls_module_new(ctx, "Sequential", forward, NULL);
     int64_t width = 0;
     for (int64_t i = 0; m && i < count; i++) {

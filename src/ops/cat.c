@@ -94,9 +94,9 @@ CAT(cat_classes, .classes = 15, .cases = cases, .case_args = &(const int){ 1 })
 
 static bool all_there(ls_list list, const char *name)
 {
-    for (int64_t i = 0; i < list.count; i++)
+    for (int64_t i = 0; list.at && i < list.count; i++)
         if (!ls_tensor_usable(list.at[i], name)) return false;
-    return list.count > 0;
+    return list.at && list.count > 0;
 }
 
 static ls_tensor *join(ls_list list, int axis, const ls_tensor *part)

@@ -228,8 +228,10 @@ static void check_case(op_case *c)
 
 ls_status ls_op_check(ls_ctx *ctx, const ls_op *op)
 {
-    if (!ls_enter(ctx, "ls_op_check")) return ls_agree(ctx);
-    if (!op->cases) ls_fail(ctx, LS_ERR_USE, "%s has no cases", op->name);
+    if (!ls_enter(ctx, "ls_op_check") || !ls_given(ctx, "ls_op_check", op, "the operation"))
+        return ls_agree(ctx);
+    if (!op->cases)
+        ls_fail(ctx, LS_ERR_USE, "%s has no cases", op->name ? op->name : "an operation");
     ls_random r;
     ls_random_seed(&r, 7);
     for (int i = 0; op->cases && op->cases[i][0].dim[0] >= 0 && !ctx->failure.status; i++) {

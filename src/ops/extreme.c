@@ -87,12 +87,14 @@ static ls_tensor *at_place(ls_tensor *x, int axis, bool keepdim, ls_tensor *plac
 
 ls_tensor *ls_max_axis(ls_tensor *x, int axis, bool keepdim, ls_tensor **place)
 {
-    *place = ls_argmax(x, axis);
-    return ls_named(at_place(x, axis, keepdim, *place), "MaxBackward0");
+    ls_tensor *at = ls_argmax(x, axis);
+    if (place) *place = at;
+    return ls_named(at_place(x, axis, keepdim, at), "MaxBackward0");
 }
 
 ls_tensor *ls_min_axis(ls_tensor *x, int axis, bool keepdim, ls_tensor **place)
 {
-    *place = ls_argmin(x, axis);
-    return ls_named(at_place(x, axis, keepdim, *place), "MinBackward0");
+    ls_tensor *at = ls_argmin(x, axis);
+    if (place) *place = at;
+    return ls_named(at_place(x, axis, keepdim, at), "MinBackward0");
 }

@@ -175,9 +175,33 @@ ls_tensor *ls_var_axes(ls_tensor *x, ls_axes axes, bool unbiased, bool keepdim)
     return ls_named(ls_div_scalar(sum, divisor > 0 ? divisor : 0), "VarBackward0");
 }
 
+/* The root of a variance: level where it is 0, as in PyTorch, so that equal elements get no NaN. */
+static void forward_std(const ls_node *n)
+{
+    ls_unary_forward(n, LS_UNARY_STD);
+}
+
+static void backward_std(const ls_node *n, const void *g, void *const dx[])
+{
+    ls_unary_backward(n, LS_UNARY_STD, g, dx[0]);
+}
+
+const ls_op ls_op_std = { .name = "std",
+                          .grad_name = "StdBackward0",
+                          .n_in = 1,
+                          .rows = LS_ROWS_ALONE,
+                          .flags = LS_OP_STORES | LS_OP_IN_PLACE,
+                          .saves = LS_SAVE_OUT,
+                          .shape = ls_shape_same,
+                          .forward = forward_std,
+                          .backward = backward_std,
+                          .cases = cases,
+                          .low = 0.1,
+                          .high = 4 };
+
 ls_tensor *ls_std_axes(ls_tensor *x, ls_axes axes, bool unbiased, bool keepdim)
 {
-    return ls_named(ls_sqrt(ls_var_axes(x, axes, unbiased, keepdim)), "StdBackward0");
+    return ls_apply(&ls_op_std, LS_LIST(ls_var_axes(x, axes, unbiased, keepdim)), NULL, 0);
 }
 
 ls_tensor *ls_var(ls_tensor *x)

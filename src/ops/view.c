@@ -6,13 +6,14 @@
 static const char *shape_view(ls_node *n)
 {
     ls_shape to = *(const ls_shape *)n->args;
-    int64_t known = 1, unknown = -1, count = ls_shape_count(n->in[0].shape);
+    int unknown = -1;
     if (to.ndim < 0 || to.ndim > LS_MAX_NDIM) return "the shape has too many dimensions";
     for (int i = 0; i < to.ndim; i++) {
-        if (to.dim[i] == -1 && unknown < 0) unknown = i;
+        if (to.dim[i] == -1 && unknown < 0) to.dim[unknown = i] = 1;
         else if (to.dim[i] < 0) return "only one dimension may be -1";
-        else known *= to.dim[i];
     }
+    int64_t known = ls_shape_count(to), count = ls_shape_count(n->in[0].shape);
+    if (known < 0) return "the shape has more elements than any memory holds";
     if (unknown >= 0) {
         if (!known || count % known) return "the elements do not fill the shape";
         to.dim[unknown] = count / known;

@@ -6,6 +6,7 @@
  * each of them then updates the slice whose gradient it has just added up.
  */
 #include "optim/optim.h"
+#include <math.h>
 #include <string.h>
 
 static void end_optim(void *self)
@@ -229,6 +230,6 @@ double ls_optim_lr(const ls_optim *o)
 void ls_optim_set_lr(ls_optim *o, double lr)
 {
     if (!o || !ls_enter(o->ctx, "ls_optim_set_lr")) return;
-    if (lr > 0) o->sgd.lr = lr;
-    else ls_fail(o->ctx, LS_ERR_ARG, "a learning rate of %g: it must be above 0", lr);
+    if (lr > 0 && isfinite(lr)) o->sgd.lr = lr;
+    else ls_fail(o->ctx, LS_ERR_ARG, "a learning rate of %g: it must be above 0, and finite", lr);
 }

@@ -1,5 +1,6 @@
 /* sgd.c -- stochastic gradient descent by PyTorch's rules; the arithmetic is kernel's. */
 #include "optim/optim.h"
+#include <math.h>
 
 static bool update(ls_optim *o, int64_t i, ls_range e, const void *grad)
 {
@@ -12,13 +13,22 @@ static bool update(ls_optim *o, int64_t i, ls_range e, const void *grad)
 
 static const ls_optim_kind sgd = { "sgd", 1, { "momentum_buffer" }, update };
 
+/* Whether a setting can be computed with, and is at least least. */
+static bool is_setting(ls_ctx *ctx, const char *name, double value, double least)
+{
+    if (isfinite(value) && value >= least) return true;
+    ls_fail(ctx, LS_ERR_ARG, "sgd: %s %g is %s", name, value,
+            value < least ? "negative" : "not finite");
+    return false;
+}
+
 static bool settings_fit(ls_ctx *ctx, const ls_sgd_opts *o)
 {
     if (!o || !(o->lr > 0)) ls_fail(ctx, LS_ERR_ARG, "sgd: lr must be given and above 0");
-    else if (!(o->momentum >= 0))
-        ls_fail(ctx, LS_ERR_ARG, "sgd: momentum %g is negative", o->momentum);
-    else if (!(o->weight_decay >= 0))
-        ls_fail(ctx, LS_ERR_ARG, "sgd: weight_decay %g is negative", o->weight_decay);
+    else if (!is_setting(ctx, "lr", o->lr, 0) || !is_setting(ctx, "momentum", o->momentum, 0) ||
+             !is_setting(ctx, "weight_decay", o->weight_decay, 0) ||
+             !is_setting(ctx, "dampening", o->dampening, -INFINITY))
+        return false;
     else if (o->nesterov && (o->momentum == 0 || o->dampening != 0))
         ls_fail(ctx, LS_ERR_ARG, "sgd: nesterov needs momentum and no dampening");
     return !ctx->failure.status;

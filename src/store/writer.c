@@ -315,6 +315,11 @@ ls_status ls_h5_writer_add(ls_h5_writer *w, int64_t rows, const void *x, const v
     }
     x_bytes = rows * w->x.row_bytes;
     y_bytes = rows * w->y.row_bytes;
+    if ((x_bytes && !x) || (y_bytes && !y)) {
+        ls_failure_set(f, LS_ERR_ARG, "%s: the values of %s are missing", ls_show(w->path).text,
+                       x_bytes && !x ? w->x.name : w->y.name);
+        return stop(w, f);
+    }
     if (add(w, &w->x, x, x_bytes, f) || add(w, &w->y, y, y_bytes, f)) return stop(w, f);
     w->rows += rows;
     return LS_OK;

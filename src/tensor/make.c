@@ -4,6 +4,7 @@
  * requires gradients is written only where nothing is recorded, as in PyTorch.
  */
 #include "tensor/tensor.h"
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ ls_tensor *ls_tensor_new(ls_ctx *ctx, ls_shape shape, int64_t count, const doubl
                 ls_shape_str(shape).text, (long long)ls_shape_count(shape), (long long)count);
         return NULL;
     }
+    if (count && !ls_given(ctx, "ls_tensor_new", values, "what it holds")) return NULL;
     ls_tensor *t = ls_tensor_make(ctx, ctx->opts.dtype, shape, false, false);
     if (t) ctx->kernel->from_double(count, values, t->data);
     return t;
@@ -27,36 +29,42 @@ ls_tensor *ls_tensor_new(ls_ctx *ctx, ls_shape shape, int64_t count, const doubl
 
 ls_tensor *ls_labels_new(ls_ctx *ctx, int64_t count, const int64_t *values)
 {
+    if (count && !ls_given(ctx, "ls_labels_new", values, "what it holds")) return NULL;
     ls_tensor *t = make(ctx, "ls_labels_new", LS_INT64, (ls_shape){ 1, { count } });
-    if (t) memcpy(t->data, values, (size_t)count * sizeof *values);
+    if (t && count) memcpy(t->data, values, (size_t)count * sizeof *values);
+    return t;
+}
+
+static ls_tensor *full(ls_ctx *ctx, const char *name, ls_shape shape, double value)
+{
+    ls_tensor *t = make(ctx, name, ctx ? ctx->opts.dtype : LS_FLOAT32, shape);
+    if (t) ctx->kernel->fill(t->count, value, t->data);
     return t;
 }
 
 ls_tensor *ls_full(ls_ctx *ctx, ls_shape shape, double value)
 {
-    ls_tensor *t = make(ctx, "ls_full", ctx ? ctx->opts.dtype : LS_FLOAT32, shape);
-    if (t) ctx->kernel->fill(t->count, value, t->data);
-    return t;
+    return full(ctx, "ls_full", shape, value);
 }
 
 ls_tensor *ls_scalar(ls_ctx *ctx, double value)
 {
-    return ls_full(ctx, (ls_shape){ 0 }, value);
+    return full(ctx, "ls_scalar", (ls_shape){ 0 }, value);
 }
 
 ls_tensor *ls_zeros(ls_ctx *ctx, ls_shape shape)
 {
-    return ls_full(ctx, shape, 0);
+    return full(ctx, "ls_zeros", shape, 0);
 }
 
 ls_tensor *ls_ones(ls_ctx *ctx, ls_shape shape)
 {
-    return ls_full(ctx, shape, 1);
+    return full(ctx, "ls_ones", shape, 1);
 }
 
 ls_tensor *ls_eye(ls_ctx *ctx, int64_t rows, int64_t columns)
 {
-    ls_tensor *t = ls_zeros(ctx, (ls_shape){ 2, { rows, columns } });
+    ls_tensor *t = full(ctx, "ls_eye", (ls_shape){ 2, { rows, columns } }, 0);
     for (int64_t i = 0; t && i < rows && i < columns; i++)
         ctx->kernel->fill(1, 1, (char *)t->data + (size_t)(i * (columns + 1)) * ctx->kernel->bytes);
     return t;
@@ -76,7 +84,7 @@ static int64_t range_count(ls_ctx *ctx, double from, double to, double step)
 ls_tensor *ls_arange(ls_ctx *ctx, double from, double to, double step)
 {
     int64_t count = range_count(ctx, from, to, step);
-    ls_tensor *t = ls_zeros(ctx, (ls_shape){ 1, { count } });
+    ls_tensor *t = full(ctx, "ls_arange", (ls_shape){ 1, { count } }, 0);
     for (int64_t i = 0; t && i < count; i++) {
         double value = from + (double)i * step;
         ctx->kernel->from_double(1, &value, (char *)t->data + (size_t)i * ctx->kernel->bytes);
@@ -86,20 +94,29 @@ ls_tensor *ls_arange(ls_ctx *ctx, double from, double to, double step)
 
 ls_tensor *ls_arange_labels(ls_ctx *ctx, int64_t from, int64_t to, int64_t step)
 {
-    int64_t count = range_count(ctx, (double)from, (double)to, (double)step);
-    ls_tensor *t = make(ctx, "ls_arange_labels", LS_INT64, (ls_shape){ 1, { count } });
-    for (int64_t i = 0; t && i < count; i++) ((int64_t *)t->data)[i] = from + i * step;
+    if (step == 0 || (step > 0 ? to < from : to > from)) {
+        ls_fail(ctx, LS_ERR_ARG, "ls_arange_labels: steps of %lld do not lead from %lld to %lld",
+                (long long)step, (long long)from, (long long)to);
+        return NULL;
+    }
+    /* Unsigned: the way may be longer than an int64_t. */
+    const uint64_t first = (uint64_t)from, by = (uint64_t)step;
+    const uint64_t way = step > 0 ? (uint64_t)to - first : first - (uint64_t)to;
+    const uint64_t each = step > 0 ? by : 0 - by, count = way / each + (way % each != 0);
+    const int64_t most = count > INT64_MAX ? INT64_MAX : (int64_t)count; /* which is too many */
+    ls_tensor *t = make(ctx, "ls_arange_labels", LS_INT64, (ls_shape){ 1, { most } });
+    for (uint64_t i = 0; t && i < count; i++) ((int64_t *)t->data)[i] = (int64_t)(first + i * by);
     return t;
 }
 
 ls_tensor *ls_rand(ls_ctx *ctx, ls_shape shape)
 {
-    return ls_uniform_(ls_zeros(ctx, shape), 0, 1);
+    return ls_uniform_(full(ctx, "ls_rand", shape, 0), 0, 1);
 }
 
 ls_tensor *ls_randn(ls_ctx *ctx, ls_shape shape)
 {
-    return ls_normal_(ls_zeros(ctx, shape), 0, 1);
+    return ls_normal_(full(ctx, "ls_randn", shape, 0), 0, 1);
 }
 
 /* Whether name may write t, which it then does; u, if any, is what it is written with. */
@@ -136,6 +153,12 @@ static bool may_write(ls_tensor *t, const ls_tensor *u, const char *name)
 ls_tensor *ls_uniform_(ls_tensor *t, double from, double to)
 {
     if (!may_write(t, NULL, "ls_uniform_") || !ls_enter(t->ctx, "ls_uniform_")) return NULL;
+    const double most = t->dtype == LS_FLOAT32 ? (double)FLT_MAX : DBL_MAX;
+    if (!(from <= to && fabs(from) <= most && fabs(to) <= most && to - from <= most)) {
+        ls_fail(t->ctx, LS_ERR_ARG, "ls_uniform_: from %g to %g is no range of %s numbers", from,
+                to, ls_dtype_name(t->dtype));
+        return NULL;
+    }
     ls_random_uniform(&t->ctx->random, t->dtype, t->count, t->data, from, to);
     return t;
 }
@@ -143,6 +166,11 @@ ls_tensor *ls_uniform_(ls_tensor *t, double from, double to)
 ls_tensor *ls_normal_(ls_tensor *t, double mean, double deviation)
 {
     if (!may_write(t, NULL, "ls_normal_") || !ls_enter(t->ctx, "ls_normal_")) return NULL;
+    if (!(deviation >= 0)) {
+        ls_fail(t->ctx, LS_ERR_ARG, "ls_normal_: the deviation is %g; it must be 0 or more",
+                deviation);
+        return NULL;
+    }
     ls_random_normal(&t->ctx->random, t->dtype, t->count, t->data, mean, deviation);
     return t;
 }

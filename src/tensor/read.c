@@ -36,7 +36,7 @@ int64_t ls_dim(const ls_tensor *t, int axis)
     return 0;
 }
 
-static bool may_read(const ls_tensor *t, const char *name, int64_t i)
+static bool may_read_all(const ls_tensor *t, const char *name)
 {
     if (!ls_tensor_usable(t, name)) return false;
     if (t->is_part)
@@ -44,7 +44,13 @@ static bool may_read(const ls_tensor *t, const char *name, int64_t i)
                 "%s: the rows of this part %s lie on several ranks; ls_whole() "
                 "brings them here",
                 name, ls_shape_str(t->shape).text);
-    else if (i < 0 || i >= t->count)
+    return !t->ctx->failure.status;
+}
+
+static bool may_read(const ls_tensor *t, const char *name, int64_t i)
+{
+    if (!may_read_all(t, name)) return false;
+    if (i < 0 || i >= t->count)
         ls_fail(t->ctx, LS_ERR_ARG, "%s: element %lld of a tensor of shape %s", name, (long long)i,
                 ls_shape_str(t->shape).text);
     return !t->ctx->failure.status;
@@ -76,7 +82,8 @@ int64_t ls_class_at(const ls_tensor *t, int64_t i)
 
 int64_t ls_tolist(const ls_tensor *t, int64_t count, double *out)
 {
-    if (!may_read(t, "ls_tolist", t && t->count ? 0 : -1)) return 0;
+    if (!may_read_all(t, "ls_tolist") || (count && !ls_given(t->ctx, "ls_tolist", out, "room")))
+        return 0;
     if (t->count == count) {
         for (int64_t i = 0; i < count; i++) out[i] = ls_element(t, i);
         return count;
@@ -89,6 +96,9 @@ int64_t ls_tolist(const ls_tensor *t, int64_t count, double *out)
 
 const void *ls_rows_data(const ls_tensor *t, int64_t *first, int64_t *count)
 {
+    int64_t unwanted[2];
+    if (!first) first = &unwanted[0];
+    if (!count) count = &unwanted[1];
     *first = *count = 0;
     if (!ls_tensor_usable(t, "ls_rows_data")) return NULL;
     *first = t->rows.from;

@@ -1,7 +1,8 @@
 /* shape.c -- shapes as values: counts, PyTorch's broadcasting, text.
  *
  * Everything here is pure. A shape with a negative dimension or more elements than fit is refused
- * by ls_shape_count(), which every maker of tensors asks first.
+ * by ls_shape_count(), which every maker of tensors asks first. Where a dimension is 0 the others must
+ * fit as well: no product of dimensions, nor a sum of a few of them, then overflows anywhere.
  */
 #include "tensor/tensor.h"
 #include <stdio.h>
@@ -9,12 +10,14 @@
 int64_t ls_shape_count(ls_shape s)
 {
     int64_t count = 1;
+    bool is_empty = false;
     if (s.ndim < 0 || s.ndim > LS_MAX_NDIM) return -1;
     for (int i = 0; i < s.ndim; i++) {
         if (s.dim[i] < 0) return -1;
-        if (__builtin_mul_overflow(count, s.dim[i], &count)) return -1;
+        if (s.dim[i] == 0) is_empty = true;
+        else if (__builtin_mul_overflow(count, s.dim[i], &count)) return -1;
     }
-    return count > INT64_MAX / 16 ? -1 : count;
+    return count > INT64_MAX / 16 ? -1 : is_empty ? 0 : count;
 }
 
 bool ls_shape_equal(ls_shape a, ls_shape b)

@@ -107,7 +107,17 @@ static bool is_shape(ls_ctx *ctx, ls_shape shape, bool is_part)
 {
     if (!ctx || ctx->failure.status) return false;
     if (ls_shape_count(shape) >= 0 && (!is_part || shape.ndim >= 1)) return true;
-    ls_fail(ctx, LS_ERR_SHAPE, "%s is no shape of a tensor", ls_shape_str(shape).text);
+    const char *call = ctx->call ? ctx->call : "ls_tensor_new";
+    bool is_negative = false;
+    for (int i = 0; i < shape.ndim && i < LS_MAX_NDIM; i++)
+        is_negative = is_negative || shape.dim[i] < 0;
+    if (shape.ndim < is_part || shape.ndim > LS_MAX_NDIM)
+        ls_fail(ctx, LS_ERR_SHAPE, "%s: a %s has %d to %d dimensions, not %d", call,
+                is_part ? "part" : "tensor", is_part, LS_MAX_NDIM, shape.ndim);
+    else
+        ls_fail(ctx, LS_ERR_SHAPE, "%s: shape %s has %s", call, ls_shape_str(shape).text,
+                is_negative ? "a dimension below 0; all are 0 or more"
+                            : "more elements than any memory holds; make a dimension smaller");
     return false;
 }
 
@@ -286,7 +296,7 @@ ls_tensor *ls_grad(const ls_tensor *t)
 
 void ls_zero_grad(ls_list params)
 {
-    for (int64_t i = 0; i < params.count; i++)
+    for (int64_t i = 0; params.at && i < params.count; i++)
         if (ls_tensor_usable(params.at[i], "ls_zero_grad") && params.at[i]->has_grad)
             params.at[i]->grad_fresh = true;
 }

@@ -130,7 +130,8 @@ static void verify_directory(const char *path, ls_failure *f)
 
 ls_status ls_verify(ls_ctx *ctx, const char *path)
 {
-    if (!ls_enter(ctx, "ls_verify")) return ls_agree(ctx);
+    if (!ls_enter(ctx, "ls_verify") || !ls_given(ctx, "ls_verify", path, "path"))
+        return ls_agree(ctx);
     ls_failure f = { 0 };
     struct stat about;
     if (ctx->is_root && !stat(path, &about) && S_ISDIR(about.st_mode)) verify_directory(path, &f);
@@ -261,8 +262,12 @@ static bool compare(ls_image *a, ls_image *b, ls_failure *f)
 ls_status ls_diff(ls_ctx *ctx, const char *a, const char *b, bool *differ)
 {
     uint8_t all[1] = { 0 }, digest[2][32];
+    bool unwanted;
+    if (!differ) differ = &unwanted;
     *differ = false;
-    if (!ls_enter(ctx, "ls_diff")) return ls_agree(ctx);
+    if (!ls_enter(ctx, "ls_diff") || !ls_given(ctx, "ls_diff", a, "path") ||
+        !ls_given(ctx, "ls_diff", b, "path"))
+        return ls_agree(ctx);
     if (ctx->is_root) {
         ls_failure f = { 0 };
         ls_image *m[2] = { NULL, NULL };

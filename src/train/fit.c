@@ -54,8 +54,9 @@ int64_t ls_steps_done(const ls_run *run)
 }
 
 /* ---- checks ---------------------------------------------------------------------------------- */
-static ls_status check_run(ls_ctx *ctx, const ls_run *run)
+static ls_status check_run(ls_ctx *ctx, const char *call, const ls_run *run)
 {
+    if (!ls_given(ctx, call, run, "the run")) return ctx->failure.status;
     const char *missing = !run->model   ? "model"
                           : !run->loss  ? "loss"
                           : !run->optim ? "optim"
@@ -228,7 +229,7 @@ static ls_status train(ls_ctx *ctx, const ls_run *run, ls_lock *lock)
 
 ls_status ls_fit(ls_ctx *ctx, const ls_run *run)
 {
-    if (!ls_enter(ctx, "ls_fit") || check_run(ctx, run)) return ls_agree(ctx);
+    if (!ls_enter(ctx, "ls_fit") || check_run(ctx, "ls_fit", run)) return ls_agree(ctx);
     ls_lock *lock = take_directory(ctx, run);
     ls_status status = train(ctx, run, lock);
     ls_lock_leave(lock);
@@ -239,8 +240,10 @@ ls_status ls_fit_step(ls_ctx *ctx, const ls_run *run, double *cost)
 {
     ls_phases phases = { 0 };
     int64_t rows;
+    double unwanted;
+    if (!cost) cost = &unwanted;
     *cost = NAN;
-    if (!ls_enter(ctx, "ls_fit_step") || check_run(ctx, run)) return ls_agree(ctx);
+    if (!ls_enter(ctx, "ls_fit_step") || check_run(ctx, "ls_fit_step", run)) return ls_agree(ctx);
     if (!ls_step(ctx, run, cost, &rows, &phases)) ls_step(ctx, run, cost, &rows, &phases);
     return ctx->failure.status;
 }

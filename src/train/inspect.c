@@ -101,7 +101,8 @@ static ls_status show_checkpoint(const char *path, ls_failure *f)
 
 ls_status ls_inspect(ls_ctx *ctx, const char *path)
 {
-    if (!ls_enter(ctx, "ls_inspect")) return ls_agree(ctx);
+    if (!ls_enter(ctx, "ls_inspect") || !ls_given(ctx, "ls_inspect", path, "path"))
+        return ls_agree(ctx);
     if (ctx->is_root) {
         ls_failure f = { 0 };
         if (ls_is_checkpoint(path)) show_checkpoint(path, &f);

@@ -98,7 +98,8 @@ static bool try_to_save(ls_ctx *ctx, const ls_run *run, ls_progress *p, ls_failu
 ls_status ls_save_or_go_on(ls_ctx *ctx, const ls_run *run, int most)
 {
     ls_failure f = { 0 };
-    if (!ls_enter(ctx, "ls_save") || ls_agree(ctx)) return ls_agree(ctx);
+    if (!ls_enter(ctx, "ls_save") || !ls_given(ctx, "ls_save", run, "the run") || ls_agree(ctx))
+        return ls_agree(ctx);
     ls_progress *p = ls_progress_of(ctx, run);
     if (!run->dir || !run->model || !run->optim || !run->data)
         ls_fail(ctx, LS_ERR_ARG, "ls_save: the run needs dir, model, optim and data");
@@ -171,7 +172,8 @@ bool ls_resume(ls_ctx *ctx, const ls_run *run)
 {
     void *block = NULL;
     size_t bytes = 0;
-    if (!ls_enter(ctx, "ls_resume")) return ls_agree(ctx), false;
+    if (!ls_enter(ctx, "ls_resume") || !ls_given(ctx, "ls_resume", run, "the run"))
+        return ls_agree(ctx), false;
     int64_t before = ls_steps_done(run);
     if (ctx->is_root && run->dir) {
         ls_failure f = { 0 };
@@ -219,7 +221,8 @@ static void read_params(ls_ctx *ctx, ls_module *model, const char *path)
 
 ls_status ls_load(ls_ctx *ctx, ls_module *model, const char *path)
 {
-    if (!ls_enter(ctx, "ls_load") || !model) return ls_agree(ctx);
+    if (!ls_enter(ctx, "ls_load") || !model || !ls_given(ctx, "ls_load", path, "path"))
+        return ls_agree(ctx);
     if (ls_agree(ctx)) return ctx->failure.status; /* nobody reads what they have in common now */
     ls_list p = ls_parameters(model);
     if (ctx->is_root) read_params(ctx, model, path);
@@ -272,7 +275,9 @@ const char *ls_checkpoint_config(ls_ctx *ctx, const char *path)
 {
     void *text = NULL;
     size_t bytes = 0;
-    if (!ls_enter(ctx, "ls_checkpoint_config")) return ls_agree(ctx), NULL;
+    if (!ls_enter(ctx, "ls_checkpoint_config") ||
+        !ls_given(ctx, "ls_checkpoint_config", path, "path"))
+        return ls_agree(ctx), NULL;
     if (ctx->is_root) {
         ls_failure f = { 0 };
         ls_image *m = open_path(path, &f);
@@ -294,10 +299,14 @@ const char *ls_checkpoint_config(ls_ctx *ctx, const char *path)
 ls_status ls_checkpoint_newest(ls_ctx *ctx, const char *dir, const char *name, int64_t *step,
                                int64_t *epoch)
 {
-    int64_t found[2] = { -1, -1 }, count = 0;
+    int64_t found[2] = { -1, -1 }, count = 0, unwanted[2];
     char **path = NULL;
+    if (!step) step = &unwanted[0];
+    if (!epoch) epoch = &unwanted[1];
     *step = *epoch = -1;
-    if (!ls_enter(ctx, "ls_checkpoint_newest")) return ls_agree(ctx);
+    if (!ls_enter(ctx, "ls_checkpoint_newest") ||
+        !ls_given(ctx, "ls_checkpoint_newest", dir, "dir"))
+        return ls_agree(ctx);
     if (ctx->is_root) {
         ls_failure f = { 0 };
         ls_checkpoint_list(dir, name, &count, &path, &f);

@@ -21,6 +21,13 @@ static void lap(ls_phases *p, double *sum, ls_phase phase, double *clock, double
     *clock = now;
 }
 
+ls_tensor *ls_returned(ls_ctx *ctx, ls_tensor *t, const ls_tensor *of, const char *who)
+{
+    if (!t && of)
+        ls_fail(ctx, LS_ERR_USE, "%s returned nothing: neither a tensor nor an error", who);
+    return t;
+}
+
 bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_phases *phases)
 {
     ls_tensor *x, *y;
@@ -29,10 +36,10 @@ bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_pha
     if (!ls_next(run->data, &x, &y)) return false;
     lap(phases, &phases->read, LS_READ, &clock, ls_clock_s());
 
-    ls_tensor *pred = ls_forward(run->model, x);
+    ls_tensor *pred = ls_returned(ctx, ls_forward(run->model, x), x, "the forward function");
     if (pred && ls_fault(LS_FAULT_cost)) /* all ones: not a number */
         memset(pred->data, 0xff, (size_t)pred->count * ls_dtype_bytes(pred->dtype));
-    ls_tensor *loss = run->loss(pred, y);
+    ls_tensor *loss = ls_returned(ctx, run->loss(pred, y), pred, "the loss function");
     lap(phases, &phases->forward, LS_FORWARD, &clock, ls_clock_s());
 
     ls_optim_zero_grad(run->optim);

@@ -50,6 +50,8 @@ typedef struct ls_phases {
     double read, forward, backward, update; /* seconds, added up */
     struct ls_trace *trace; /* or NULL */
 } ls_phases;
+/* t, which who made of something: NULL without an error, from a function of the program's, is one. */
+ls_tensor *ls_returned(ls_ctx *ctx, ls_tensor *t, const ls_tensor *of, const char *who);
 /* False at the end of the epoch, and after an error. */
 bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_phases *phases);
 

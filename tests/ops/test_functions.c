@@ -160,3 +160,30 @@ Test(functions, have_the_same_bits_everywhere)
                     }
                 }
 }
+
+/* Those of two arrays too: x, and x in reverse. */
+Test(functions, of_two_arrays_have_the_same_bits_everywhere)
+{
+    static _Alignas(64) char z[COUNT * sizeof(double)], g[COUNT * sizeof(double)],
+        first[COUNT * sizeof(double)], y[COUNT * sizeof(double)];
+    for (int type = LS_FLOAT32; type <= LS_FLOAT64; type++)
+        for (int op = LS_PAIR_DIV; op <= LS_PAIR_KL_LOG; op++)
+            for (int back = 0; back < 3; back++)
+                for (int isa = 0; isa < 3; isa++) {
+                    const ls_kernel *k = ls_kernel_for((ls_dtype)type, isas[isa]);
+                    if (!k) continue;
+                    const char *x = arguments(k->dtype);
+                    const size_t bytes = k->bytes;
+                    for (size_t i = 0; i < COUNT; i++)
+                        memcpy(z + i * bytes, x + (COUNT - 1 - i) * bytes, bytes);
+                    k->fill(COUNT, 1.1, g);
+                    if (back) k->pair_back((ls_pair)op, back - 1, 0.3, COUNT, x, z, g, y, false);
+                    else k->pair((ls_pair)op, 0.3, COUNT, x, z, y);
+                    if (isa == 0) memcpy(first, y, sizeof y);
+                    for (int i = 0; i < COUNT; i++) {
+                        double a = get(k->dtype, first, i), b = get(k->dtype, y, i);
+                        cr_assert(memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b)),
+                                  "%s: of two, %d, %d: %a and %a", k->isa, op, back, a, b);
+                    }
+                }
+}

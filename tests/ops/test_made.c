@@ -210,6 +210,55 @@ Test(made, infinities_and_nan_are_kept)
     }
 }
 
+/* ---- slopes at corners, and small costs ------------------------------------------------------ */
+/* As PyTorch: where all elements are equal, a deviation of 0 has no slope; that of one element is 0, or
+ * NaN where its divisor is. */
+Test(made, a_deviation_of_zero_is_level)
+{
+    for (int i = 0; i < 4; i++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = i % 2 ? LS_FLOAT32 : LS_FLOAT64 });
+        ls_tensor *x = ls_requires_grad(ls_tensor_of(ctx, LS_SHAPE(2, 3), 5, 5, 5, 1, 1, 4));
+#define ROWS   (i < 2 ? ls_split_rows(x) : x)
+#define COLUMN ls_narrow(ROWS, 1, 1, 1)
+        ls_backward(ctx, ls_sum(ls_std_axes(ROWS, LS_AXES(1), true, false)));
+        GIVES(ls_narrow(ls_grad(x), 0, 0, 1), 0, 0, 0);
+        cr_expect(ls_at(ls_grad(x), 5) > 0.5);
+        ls_zero_grad(LS_LIST(x));
+        ls_backward(ctx, ls_sum(ls_std_axes(COLUMN, LS_AXES(1), false, true)));
+        GIVES(ls_grad(x), 0, 0, 0, 0, 0, 0);
+        ls_backward(ctx, ls_std(ls_mul_scalar(ROWS, 0)));
+        GIVES(ls_grad(x), 0, 0, 0, 0, 0, 0);
+        ls_backward(ctx, ls_sum(ls_std_axes(COLUMN, LS_AXES(1), true, false)));
+        GIVES(ls_grad(x), 0, NAN, 0, 0, NAN, 0);
+        cr_assert_eq(ls_finish(ctx), 0);
+    }
+}
+
+/* Of scores that are sure and right; the sums of their terms, written otherwise, cancel. */
+Test(made, small_costs_of_logits_are_exact)
+{
+    static const double scores[] = { -5, -10, -16, -25, -36, -80, 0, 0.25, 5, 10, 16, 25, 80 };
+    static const double targets[] = { 0, 1, 0.25 };
+    for (int type = LS_FLOAT32; type <= LS_FLOAT64; type++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = (ls_dtype)type });
+        for (int i = 0; i < (int)(sizeof scores / sizeof *scores); i++)
+            for (int k = 0; k < 6; k++) {
+                long double x = scores[i], y = targets[k % 3];
+                long double zero = log1pl(expl(-fabsl(x))) + fmaxl(x, 0);
+                long double one = log1pl(expl(-fabsl(x))) + fmaxl(-x, 0);
+                long double want = y * one + (1 - y) * zero;
+                ls_tensor *a = ls_full(ctx, LS_SHAPE(1), scores[i]),
+                          *b = ls_full(ctx, LS_SHAPE(1), (double)y);
+                ls_loss_opts o = { .pos_weight = k < 3 ? NULL : ls_ones(ctx, LS_SHAPE(1)) };
+                double got = ls_item(ls_bce_with_logits_with(a, b, &o));
+                double most = type == LS_FLOAT32 ? 4 * 0x1p-23 : 4 * 0x1p-52;
+                cr_expect(fabsl(got - want) <= most * want, "float%d, %g and %g: %.17g, not %.17Lg",
+                          type == LS_FLOAT32 ? 32 : 64, scores[i], (double)y, got, want);
+            }
+        cr_assert_eq(ls_finish(ctx), 0);
+    }
+}
+
 /* ---- what has no gradient -------------------------------------------------------------------- */
 Test(made, comparisons_and_places)
 {

@@ -161,6 +161,13 @@ Test(datasets, split_joined_and_shuffled)
     FAILS(ctx, LS_ERR_USE, "reads from the tensors");
 }
 
+Test(datasets, no_word_of_a_generator_is_taken_back)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_generator_skip(ls_generator_new(ctx, 3), -5);
+    FAILS(ctx, LS_ERR_ARG, "ls_generator_skip: -5 words");
+}
+
 /* From any step of any epoch the same batches follow. */
 Test(datasets, goes_on_with_a_generator)
 {
@@ -246,6 +253,9 @@ Test(datasets, refused)
     ctx = ls_start(NULL);
     ls_subset_dataset(ctx, tensors(ctx, 5), 0, NULL);
     FAILS(ctx, LS_ERR_DATA, "a subset of the tensors has no rows");
+    ctx = ls_start(NULL);
+    tensors(ctx, 0);
+    FAILS(ctx, LS_ERR_DATA, "ls_tensor_dataset: x and y have no rows");
     ctx = ls_start(NULL);
     ls_dataset *wide = ls_tensor_dataset(ctx, ls_zeros(ctx, LS_SHAPE(2, 3)),
                                          ls_arange_labels(ctx, 0, 2, 1));

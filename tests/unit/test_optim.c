@@ -2,6 +2,7 @@
 #include "optim/optim.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <math.h>
 #include <string.h>
 
 static const struct {
@@ -38,6 +39,22 @@ Test(optim, sgd_as_pytorch)
     }
 }
 
+Test(optim, learning_rates_are_above_zero_and_finite)
+{
+    static const double none[] = { 0, -1, INFINITY, NAN };
+    for (int i = 0; i < 4; i++) {
+        ls_ctx *ctx = ls_start(NULL);
+        ls_list w = LS_LIST(ls_requires_grad(ls_scalar(ctx, 2)));
+        ls_optim *o = ls_sgd_new(ctx, w, &(ls_sgd_opts){ .lr = 1 });
+        ls_optim_set_lr(o, 0.5);
+        cr_assert(eq(int, ls_error(ctx), LS_OK));
+        ls_optim_set_lr(o, none[i]);
+        cr_assert(eq(int, ls_error(ctx), LS_ERR_ARG));
+        cr_assert(eq(dbl, ls_optim_lr(o), 0.5));
+        ls_finish(ctx);
+    }
+}
+
 Test(optim, parameters_without_gradient_stay)
 {
     ls_ctx *ctx = ls_start(NULL);
@@ -62,6 +79,11 @@ Test(optim, refusals)
     refused(&(ls_sgd_opts){ 0 }, false, "lr must be given");
     refused(&(ls_sgd_opts){ .lr = -1 }, false, "above 0");
     refused(&(ls_sgd_opts){ .lr = 1, .momentum = -1 }, false, "momentum -1 is negative");
+    refused(&(ls_sgd_opts){ .lr = NAN }, false, "lr must be given");
+    refused(&(ls_sgd_opts){ .lr = INFINITY }, false, "lr inf is not finite");
+    refused(&(ls_sgd_opts){ .lr = 1, .momentum = NAN }, false, "momentum nan is not finite");
+    refused(&(ls_sgd_opts){ .lr = 1, .weight_decay = INFINITY }, false, "weight_decay inf is not");
+    refused(&(ls_sgd_opts){ .lr = 1, .dampening = -INFINITY }, false, "dampening -inf is not");
     refused(&(ls_sgd_opts){ .lr = 1, .nesterov = true }, false, "nesterov needs momentum");
     refused(&(ls_sgd_opts){ .lr = 1 }, true, "empty parameter list");
 }

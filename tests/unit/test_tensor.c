@@ -104,6 +104,8 @@ Test(tensor, ranges_and_diagonals)
     ls_arange(ctx, 0, 5, -1);
     FAILS(ctx, LS_ERR_ARG, "ls_arange: steps of -1 do not lead from 0 to 5");
     ctx = ls_start(NULL);
+    cr_assert(eq(i64, ls_tolist(ls_zeros(ctx, LS_SHAPE(0, 3)), 0, NULL), 0));
+    cr_assert(eq(int, ls_error(ctx), LS_OK));
     cr_assert(eq(i64, ls_tolist(ls_eye(ctx, 2, 3), 5, list), 0));
     FAILS(ctx, LS_ERR_SHAPE, "ls_tolist: shape [2, 3] has 6 elements, and there is room for 5");
 }
@@ -171,10 +173,57 @@ Test(tensor, impossible_shapes)
 {
     ls_ctx *ctx = ls_start(NULL);
     ls_zeros(ctx, LS_SHAPE(3, -2));
-    FAILS(ctx, LS_ERR_SHAPE, "[3, -2] is no shape");
+    FAILS(ctx, LS_ERR_SHAPE, "ls_zeros: shape [3, -2] has a dimension below 0; all are 0 or more");
     ctx = ls_start(NULL);
-    ls_zeros(ctx, LS_SHAPE(INT64_MAX / 2, 4));
-    FAILS(ctx, LS_ERR_SHAPE, "is no shape");
+    ls_rand(ctx, LS_SHAPE((int64_t)1 << 40, (int64_t)1 << 40));
+    FAILS(ctx, LS_ERR_SHAPE,
+          "ls_rand: shape [1099511627776, 1099511627776] has more elements than any memory holds; "
+          "make a dimension smaller");
+    ctx = ls_start(NULL);
+    ls_ones(ctx, (ls_shape){ .ndim = LS_MAX_NDIM + 1 });
+    FAILS(ctx, LS_ERR_SHAPE, "ls_ones: a tensor has 0 to 6 dimensions, not 7");
+    ctx = ls_start(NULL);
+    ls_zeros(ctx, LS_SHAPE(0, (int64_t)1 << 62));
+    FAILS(ctx, LS_ERR_SHAPE, "ls_zeros: shape [0, 4611686018427387904] has more elements than");
+    ctx = ls_start(NULL);
+    ls_view(ls_zeros(ctx, LS_SHAPE(0, (int64_t)1 << 58)), LS_SHAPE(-1, (int64_t)1 << 62, 4));
+    FAILS(ctx, LS_ERR_SHAPE, "view: the shape has more elements than any memory holds");
+    ctx = ls_start(NULL);
+    ls_tensor *wide = ls_zeros(ctx, LS_SHAPE(0, (int64_t)1 << 58));
+    ls_cat(LS_LIST(wide, wide, wide, wide), 1);
+    FAILS(ctx, LS_ERR_SHAPE, "cat: shape [0, 1152921504606846976] has more elements than");
+}
+
+/* Counted in integers: doubles have 53 bits. */
+Test(tensor, ranges_of_labels_are_exact)
+{
+    static const struct {
+        int64_t from, to, step, count, last;
+    } ranges[] = {
+        { (int64_t)1 << 53, ((int64_t)1 << 53) + 3, 1, 3, ((int64_t)1 << 53) + 2 },
+        { INT64_MAX - 2, INT64_MAX, 1, 2, INT64_MAX - 1 },
+        { INT64_MIN, INT64_MAX, INT64_MAX, 3, INT64_MAX - 1 },
+        { INT64_MAX, INT64_MIN, INT64_MIN, 2, -1 },
+        { 7, 0, -3, 3, 1 },
+        { 4, 4, 1, 0, 0 },
+    };
+    ls_ctx *ctx = ls_start(NULL);
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        ls_tensor *t = ls_arange_labels(ctx, ranges[i].from, ranges[i].to, ranges[i].step);
+        cr_assert(eq(i64, ls_dim(t, 0), ranges[i].count));
+        for (int64_t k = 0; k < ranges[i].count; k++)
+            cr_assert(
+                eq(i64, ls_class_at(t, k),
+                   (int64_t)((uint64_t)ranges[i].from + (uint64_t)k * (uint64_t)ranges[i].step)));
+        if (ranges[i].count)
+            cr_assert(eq(i64, ls_class_at(t, ranges[i].count - 1), ranges[i].last));
+    }
+    ls_arange_labels(ctx, 0, 3, 0);
+    FAILS(ctx, LS_ERR_ARG, "ls_arange_labels: steps of 0 do not lead from 0 to 3");
+    ctx = ls_start(NULL);
+    ls_arange_labels(ctx, INT64_MIN, INT64_MAX, 1);
+    FAILS(ctx, LS_ERR_SHAPE,
+          "ls_arange_labels: shape [9223372036854775807] has more elements than");
 }
 
 Test(tensor, slab_keeps_values)
@@ -200,4 +249,31 @@ Test(tensor, nothing_is_left)
     ls_requires_grad(ls_zeros(ctx, LS_SHAPE(9)));
     ls_finish(ctx);
     cr_assert(eq(sz, ls_memory_live(), before));
+}
+
+/* As PyTorch refuses them. */
+Test(tensor, ranges_and_deviations_that_are_none)
+{
+    static const struct {
+        ls_dtype type;
+        double from, to;
+    } none[] = {
+        { LS_FLOAT32, 1, 0 },    { LS_FLOAT32, NAN, 0 },      { LS_FLOAT64, 0, NAN },
+        { LS_FLOAT32, 0, 1e39 }, { LS_FLOAT32, -3e38, 3e38 }, { LS_FLOAT64, -INFINITY, 0 },
+    };
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = none[i].type });
+        cr_assert(ls_uniform_(ls_ones(ctx, LS_SHAPE(2)), none[i].from, none[i].to) == NULL);
+        FAILS(ctx, LS_ERR_ARG,
+              none[i].type == LS_FLOAT32 ? "is no range of float32 numbers" : "float64");
+    }
+    for (int i = 0; i < 2; i++) {
+        ls_ctx *ctx = ls_start(NULL);
+        cr_assert(ls_normal_(ls_ones(ctx, LS_SHAPE(2)), 0, i ? NAN : -1) == NULL);
+        FAILS(ctx, LS_ERR_ARG, "ls_normal_: the deviation is");
+    }
+    ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64 });
+    cr_assert(eq(dbl, ls_at(ls_uniform_(ls_ones(ctx, LS_SHAPE(2)), 3, 3), 1), 3));
+    cr_assert(eq(dbl, ls_at(ls_normal_(ls_ones(ctx, LS_SHAPE(2)), 3, 0), 1), 3));
+    cr_assert(eq(int, ls_finish(ctx), 0));
 }

@@ -300,6 +300,36 @@ Test(train, messages_count_steps_from_1)
     cr_assert(eq(int, ls_finish(j.ctx), 79));
 }
 
+static ls_tensor *no_cost(ls_tensor *pred, ls_tensor *y)
+{
+    (void)pred, (void)y;
+    return NULL;
+}
+
+static ls_tensor *no_output(void *self, ls_tensor *x)
+{
+    (void)self, (void)x;
+    return NULL;
+}
+
+Test(train, functions_that_return_nothing_are_named)
+{
+    for (int i = 0; i < 4; i++) {
+        ls_score score;
+        job j = make_job(2, 0.1);
+        j.run.dir = NULL;
+        if (i % 2) j.run.loss = no_cost;
+        else j.run.model = ls_module_new(j.ctx, "Nothing", no_output, NULL);
+        if (i < 2) ls_fit(j.ctx, &j.run);
+        else ls_evaluate(j.ctx, &j.run, j.run.data, &score);
+        cr_assert(eq(int, ls_error(j.ctx), LS_ERR_USE), "%s", ls_error_text(j.ctx));
+        const char *who = i % 2 ? "the loss function returned nothing"
+                                : "the forward function returned nothing";
+        cr_assert(strstr(ls_error_text(j.ctx), who) != NULL, "%s", ls_error_text(j.ctx));
+        ls_finish(j.ctx);
+    }
+}
+
 Test(train, features_are_normalised)
 {
     ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = LS_FLOAT64, .leaf_rows = 4 });
