@@ -9,7 +9,7 @@ extern "C" {
 typedef ls_tensor *ls_loss_fn(ls_tensor *pred, ls_tensor *target);
 
 typedef struct ls_run {
-    const char *name;              /* stem of the checkpoint files, up to 160 bytes, no "/"; NULL: "model" */
+    const char *name;              /* stem of the checkpoint files: to 160 bytes, no "/", no dot in front; NULL: "model" */
     ls_module  *model;
     ls_loss_fn *loss;
     ls_optim   *optim;

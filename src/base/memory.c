@@ -1,9 +1,9 @@
 /* memory.c -- counted allocation.
  *
  * Every block is aligned to 64 bytes (a cache line, and the widest vector register) and zeroed, so
- * that no result can depend on what lay there before. The two counters, and that of contexts on MPI
- * (comm/ranks.c), are the only state that lockstep keeps outside its objects: tests read them to prove that steps allocate nothing and that
- * everything is freed. They are atomic because the prefetch thread allocates as well.
+ * that no result can depend on what lay there before. The two counters are the
+ * process's: tests read them to prove that steps allocate nothing and that everything is freed. They are
+ * atomic because the prefetch thread allocates as well.
  *
  * Called by every folder; ls_new() in context.c adds the message for a context. */
 #include "base/base.h"

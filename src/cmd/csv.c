@@ -248,12 +248,12 @@ static ls_status choose_y(csv *c, const ls_convert *o, bool has_header, int64_t 
     c->y = c->columns - 1;
     if (!o->y) return LS_OK;
     if (has_header && found >= 0) c->y = found;
+    else if (ls_text_int(o->y, &number) && number >= 1 && number <= c->columns) c->y = number - 1;
     else if (has_header && found == SEVERAL)
         ls_failure_set(
             f, LS_ERR_ARG,
             "--y: %s is the name of several columns of %s: take its number, counted from 1",
             ls_quote(o->y, quoted), c->path);
-    else if (ls_text_int(o->y, &number) && number >= 1 && number <= c->columns) c->y = number - 1;
     else
         ls_failure_set(f, LS_ERR_ARG, "--y: %s is no column of %s: it has %lld, counted from 1%s",
                        ls_quote(o->y, quoted), c->path, (long long)c->columns,

@@ -87,9 +87,9 @@ static double left_s(const state *s)
     return left < 1e-3 ? 0 : left;
 }
 
-/* mpirun's own words, -np, the ranks, and train's; the last --stop-before is the one that counts. */
-static const char *const *make_args(const state *s, int64_t words, const char *const *word,
-                                    ls_arena *a)
+/* mpirun's own words, -np, the ranks, and train's; the last --stop-before is the one that counts: what is left. */
+static const char *const *make_args(const state *s, double rest_s, int64_t words,
+                                    const char *const *word, ls_arena *a)
 {
     static char self[4096];
     char seconds[LS_REAL_CHARS];
@@ -108,7 +108,7 @@ static const char *const *make_args(const state *s, int64_t words, const char *c
     args[n++] = "-np";
     args[n++] = number;
     args[n++] = self;
-    snprintf(left, 64, "--stop-before=%s", ls_real_text(left_s(s), seconds));
+    snprintf(left, 64, "--stop-before=%s", ls_real_text(rest_s, seconds));
     while (options < words && strcmp(word[options], "--") != 0) options++;
     for (int64_t i = 0; i <= words; i++) {
         if (i == options && s->c->stop_before) args[n++] = left;
@@ -262,11 +262,12 @@ static void watch(state *s, int64_t words, const char *const *word, ls_arena *a)
         ls_job j;
         ls_failure f = { 0 };
         int64_t before = s->step;
-        if (ls_stop_asked() || left_s(s) == 0) {
+        double rest_s = left_s(s);
+        if (ls_stop_asked() || rest_s == 0) {
             stop(s, NULL);
             return;
         }
-        const char *const *args = make_args(s, words, word, a);
+        const char *const *args = make_args(s, rest_s, words, word, a);
         if (!args)
             ls_failure_memory(&f, ((size_t)words + strlen(s->o->mpirun) + 8) * sizeof *args,
                               "starting mpirun");

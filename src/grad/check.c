@@ -98,7 +98,9 @@ static bool backward_once(check *c)
 
 ls_status ls_gradcheck(ls_ctx *ctx, ls_tensor *(*f)(void *self, ls_list in), void *self, ls_list in)
 {
-    if (!ls_enter(ctx, "ls_gradcheck")) return ls_agree(ctx);
+    if (!ls_enter(ctx, "ls_gradcheck") ||
+        !ls_given(ctx, "ls_gradcheck", (const void *)(uintptr_t)f, "f"))
+        return ls_agree(ctx);
     check c = { .ctx = ctx, .f = f, .self = self, .in = in };
     if (ctx->opts.dtype != LS_FLOAT64)
         ls_fail(ctx, LS_ERR_TYPE, "ls_gradcheck: differences need a context of type float64");

@@ -23,6 +23,7 @@ enum {
     TURNED = 48,                           /* rows of tiles that become columns of c at once; a multiple of LANES */
     KEPT = 512 * 1024 / (int)sizeof(real), /* reals of subtrees that outer keeps */
 };
+_Static_assert(TURNED % LANES == 0, "squares of what is turned are whole");
 #define ALIGNED __attribute__((aligned(64)))
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }

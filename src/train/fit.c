@@ -66,7 +66,7 @@ static ls_status check_run(ls_ctx *ctx, const char *call, const ls_run *run)
     if (run->epochs < 0 || run->save_every < 0 || run->save_every_steps < 0 || run->keep < 0 ||
         run->stop_after < 0)
         return ls_fail(ctx, LS_ERR_ARG, "a negative number of epochs or steps in the run");
-    if (ls_name_fault(ls_run_name(run)))
+    if (run->dir && ls_name_fault(ls_run_name(run)))
         return ls_fail(ctx, LS_ERR_ARG,
                        "the run's name, by which its checkpoints are called, %s: \"%.200s\"",
                        ls_name_fault(ls_run_name(run)), ls_run_name(run));

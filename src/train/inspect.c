@@ -91,7 +91,7 @@ static ls_status show_checkpoint(const char *path, ls_failure *f)
     if (!ls_image_get_int(m, "/progress", "epoch", &epoch, f) &&
         !ls_image_get_int(m, "/progress", "step", &in_epoch, f))
         printf("progress     %lld steps; next is step %lld of epoch %lld\n", (long long)step,
-               (long long)in_epoch + 1, (long long)epoch);
+               (long long)in_epoch + (in_epoch < INT64_MAX), (long long)epoch);
     if (!f->status && !ls_image_get_int(m, "/data", "rows", &rows, f))
         printf("data         %lld rows\n", (long long)rows);
     if (!f->status && !show_model(m, f) && !show_history(m, f)) show_config(m, f);

@@ -100,10 +100,12 @@ ls_status ls_report_open(ls_ctx *ctx, const ls_run *run)
                        "%s: is no log, and would be overwritten; log.file must name another file",
                        run->log_file);
     int64_t done = ls_steps_done(run);
+    bool was_there = access(run->log_file, F_OK) == 0;
     FILE *log = done ? ls_text_open(run->log_file, O_RDWR, "r+")
                      : ls_text_open(run->log_file, O_WRONLY, "w");
     if (!log) return log_failed(ctx, run->log_file, LS_ERR_OUTPUT);
     bool is_both = is_timeline(log, run), cut = is_both || cut_off(log, done);
+    if (is_both && !was_there) (void)unlink(run->log_file);
     if (is_both)
         ls_fail(ctx, LS_ERR_OUTPUT,
                 "%s: would be the log and the timeline; --trace must name another file",

@@ -246,9 +246,10 @@ static double *read_figures(ls_ctx *ctx, int64_t features, const char *path)
     size_t bytes = 2 * (size_t)features * sizeof(double);
     double *figures = ls_arena_take(&ctx->life, bytes);
     if (!figures) ls_failure_memory(&f, bytes, "a checkpoint's means");
-    if (!f.status && ls_image_get_shape(m, "/data/mean", &type, &shape, &f))
+    if (!f.status && !ls_image_has(m, "/data/mean"))
         ls_failure_set(&f, LS_ERR_CONFIG, "%s is of data that were not normalised", path);
-    else if (!f.status && (shape.ndim != 1 || shape.dim[0] != features))
+    if (!f.status && !ls_image_get_shape(m, "/data/mean", &type, &shape, &f) &&
+        (shape.ndim != 1 || shape.dim[0] != features))
         ls_failure_set(&f, LS_ERR_CONFIG, "%s is of data with %lld features, these have %lld", path,
                        (long long)shape.dim[0], (long long)features);
     if (!f.status) ls_image_get(m, "/data/mean", LS_FLOAT64, shape, figures, &f);
@@ -261,7 +262,9 @@ static double *read_figures(ls_ctx *ctx, int64_t features, const char *path)
 ls_status ls_dataset_normalize_by(ls_ctx *ctx, ls_dataset *d, const char *path)
 {
     void *figures = NULL;
-    if (!ls_enter(ctx, "ls_dataset_normalize_by") || !d) return ls_agree(ctx);
+    if (!ls_enter(ctx, "ls_dataset_normalize_by") || !d ||
+        !ls_given(ctx, "ls_dataset_normalize_by", path, "path"))
+        return ls_agree(ctx);
     int64_t features = ls_shape_count(ls_dataset_x(d).shape);
     size_t bytes = 2 * (size_t)features * sizeof(double);
     if (ctx->is_root) figures = read_figures(ctx, features, path);

@@ -15,22 +15,34 @@ static void set_options(ls_ctx *ctx, const ls_opts *o)
     if (ctx->opts.deadline_s == 0) ctx->opts.deadline_s = LS_DEADLINE_DEFAULT_S;
 }
 
-/* Those that reach results. */
+/* Options that reach results. */
+enum { SEED, LEAF_ROWS, DTYPE, KERNEL, OPTIONS };
+
+static const char *option_text(int i, int64_t value, char out[24])
+{
+    if (i == DTYPE) return ls_dtype_name((ls_dtype)value);
+    if (i == KERNEL) return value == LS_CANONICAL ? "canonical" : "openblas";
+    if (i == SEED) snprintf(out, 24, "%llu", (unsigned long long)value);
+    else snprintf(out, 24, "%lld", (long long)value);
+    return out;
+}
+
+/* All ranks must have the root's. */
 static ls_status compare_options(ls_ctx *ctx)
 {
-    static const char *const name[] = { "seed", "dtype", "leaf_rows", "kernel" };
-    enum { COUNT = sizeof name / sizeof *name };
+    static const char *const name[OPTIONS] = { "seed", "leaf_rows", "dtype", "kernel" };
     const ls_opts *o = &ctx->opts;
-    const int64_t mine[COUNT] = { (int64_t)o->seed, o->dtype, o->leaf_rows, o->kernel };
-    int64_t roots[COUNT];
+    const int64_t mine[OPTIONS] = { (int64_t)o->seed, o->leaf_rows, o->dtype, o->kernel };
+    int64_t roots[OPTIONS];
+    char here[24], there[24];
     memcpy(roots, mine, sizeof roots);
     if (ls_comm_broadcast(ctx, roots, sizeof roots)) return ctx->failure.status;
-    for (int i = 0; i < COUNT; i++)
+    for (int i = 0; i < OPTIONS; i++)
         if (mine[i] != roots[i])
             return ls_fail(
                 ctx, LS_ERR_NOT_SAME,
-                "%s is %lld here, but %lld on the root: start all ranks with the same options",
-                name[i], (long long)mine[i], (long long)roots[i]);
+                "%s is %s here, but %s on the root: start all ranks with the same options", name[i],
+                option_text(i, mine[i], here), option_text(i, roots[i], there));
     return LS_OK;
 }
 
@@ -147,7 +159,9 @@ static void end_shared(void *self)
 
 ls_status ls_share_bytes(ls_ctx *ctx, void **data, size_t *bytes)
 {
-    if (!ls_enter(ctx, "ls_share_bytes")) return ls_agree(ctx);
+    if (!ls_enter(ctx, "ls_share_bytes") ||
+        !ls_given(ctx, "ls_share_bytes", data && bytes ? data : NULL, "room for the bytes"))
+        return ls_agree(ctx);
     uint64_t size = *bytes;
     if (ctx->links->broadcast(ctx, &size, sizeof size)) return ctx->failure.status;
     if (!ctx->is_root) {

@@ -200,7 +200,8 @@ static ls_status get_header(ls_image *m, header *h, ls_failure *f)
     if (ls_image_has(m, "/history/epoch"))
         ls_image_get_shape(m, "/history/epoch", &type, &shape, f);
     h->epochs = shape.dim[0];
-    if (h->loader.epoch < 0 || h->loader.step < 0 || h->random.position > 624 || h->cost_rows < 0)
+    if (h->loader.epoch < 0 || h->loader.step < 0 || h->loader.step == INT64_MAX ||
+        h->random.position > 624 || h->cost_rows < 0)
         ls_failure_set(f, LS_ERR_DATA, "the checkpoint's progress makes no sense");
     return f->status;
 }

@@ -77,10 +77,11 @@ def the_time_is_that_of_all_jobs():
     assert 19 < first <= 20 and 0.9 < first - second < 5 and 1.4 < second - third < 5, budgets()
     os.remove('starts')
     began = time.monotonic()
-    code, text = run('sleep 1; at_step $times; exit 70\n', train=('--stop-before=1.5',))
+    code, text = run('sleep 2; at_step $times; exit 70\n', train=('--stop-before=4',))
     assert code == 75 and 'run again' in text and len(starts()) == 2, (code, text)
+    began = time.monotonic()
     code, text = run('sleep 1; at_step $((3 + times)); exit 70\n', '--max-restarts', '9', train=('--stop-before=5.6',))
-    assert code == 75 and time.monotonic() - began < 11, (code, text)  # nor does it wait for the rest of a pause
+    assert code == 75 and time.monotonic() - began < 7.4, (code, text)  # nor does it wait for the rest of a pause
 
 
 def bad_input_is_not_tried_again():
@@ -158,7 +159,7 @@ def a_job_that_hung_is_started_again_however_it_ends():
         code, text = run('[ $times = 2 ] && exit 65\nat_step 5\nend() { %s; }\ntrap end TERM\nsleep 50 & wait\n' % end,
                          '--hang-timeout', '1s')
         assert code == 65 and len(starts()) == 2, (code, text)
-        assert re.search(r'no step in 1(\.\d+)? s after step 5; restart 1/5', text), text
+        assert re.search(r'no step in \d(\.\d+)? s after step 5; restart 1/5', text), text
 
 
 def an_mpirun_that_outlives_its_far_ranks_is_ended():

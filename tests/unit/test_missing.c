@@ -44,6 +44,10 @@ Test(missing, paths_and_runs)
     MISSING("ls_checkpoint_config: path is missing", ls_checkpoint_config(j.ctx, NULL));
     MISSING("ls_checkpoint_newest: dir is missing",
             ls_checkpoint_newest(j.ctx, NULL, "model", &at[0], &at[1]));
+    MISSING("ls_dataset_normalize_by: path is missing",
+            ls_dataset_normalize_by(j.ctx, j.data, NULL));
+    MISSING("ls_gradcheck: f is missing", ls_gradcheck(j.ctx, NULL, NULL, LS_LIST(j.t)));
+    MISSING("ls_share_bytes: room for the bytes is missing", ls_share_bytes(j.ctx, NULL, NULL));
     MISSING("ls_verify: path is missing", ls_verify(j.ctx, NULL));
     MISSING("ls_inspect: path is missing", ls_inspect(j.ctx, NULL));
     MISSING("ls_diff: path is missing", ls_diff(j.ctx, "a", NULL, &differ));

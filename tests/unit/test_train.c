@@ -346,6 +346,25 @@ Test(train, features_are_normalised)
     cr_assert(eq(int, ls_finish(ctx), 0));
 }
 
+/* By a checkpoint of data that were not normalised; by figures of other features. */
+Test(train, figures_that_do_not_fit)
+{
+    for (int i = 0; i < 2; i++) {
+        job j = make_job(1, 0.05);
+        j.run.fresh = true;
+        if (i) ls_dataset_normalize(j.ctx, ls_loader_dataset(j.run.data), NULL);
+        cr_assert(eq(int, ls_fit(j.ctx, &j.run), LS_OK), "%s", ls_error_text(j.ctx));
+        ls_dataset *other = ls_tensor_dataset(j.ctx, ls_ones(j.ctx, LS_SHAPE(4, 7)),
+                                              ls_ones(j.ctx, LS_SHAPE(4, 1)));
+        cr_assert(eq(int, ls_dataset_normalize_by(j.ctx, other, j.run.dir), LS_ERR_CONFIG), "%s",
+                  ls_error_text(j.ctx));
+        cr_assert(strstr(ls_error_text(j.ctx),
+                         i ? "features, these have 7" : "were not normalised") != NULL,
+                  "%s", ls_error_text(j.ctx));
+        ls_finish(j.ctx);
+    }
+}
+
 Test(train, features_that_are_not_finite_are_named)
 {
     ls_ctx *ctx = ls_start(&(ls_opts){ .leaf_rows = 2 });
