@@ -49,6 +49,8 @@ ls_status ls_h5_layout(hid_t set, const char *path, const char *name, int64_t fi
                        ls_failure *f);
 
 /* ---- HDF5 files in memory -------------------------------------------------------------------- */
+/* What a file in memory grows by at least, filled with zeros. */
+#define LS_H5_GROWTH ((size_t)256 << 10)
 typedef struct ls_h5_memory {
     uint8_t *bytes;    /* pages of the system's, zero and none of them there until they are written */
     size_t   capacity; /* grows without copying */

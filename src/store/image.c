@@ -11,7 +11,6 @@
 #include "store/h5.h"
 #include <string.h>
 
-#define LEND_STEP ((size_t)256 << 10)
 enum { LEND_COUNT = 16 << 10 }; /* elements; fewer are copied */
 
 /* Values that lie elsewhere: bytes at to at + bytes of the file. */
@@ -197,7 +196,7 @@ static ls_status leave_hole(ls_image *m, hid_t set, hid_t type, hid_t space, ls_
     hid_t one = H5Screate(H5S_SCALAR);
     haddr_t begin = HADDR_UNDEF;
     for (size_t done = 0; done < bytes;) {
-        done = bytes - done > LEND_STEP ? done + LEND_STEP : bytes;
+        done = bytes - done > LS_H5_GROWTH ? done + LS_H5_GROWTH : bytes;
         if (reach(set, type, space, one, shape, (int64_t)(done / item) - 1) < 0) break;
         begin = H5Dget_offset(set);
         if (begin != HADDR_UNDEF) ls_h5_memory_clear(&m->memory, begin, begin + done);

@@ -15,8 +15,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define GROWTH ((size_t)256 << 10)
-
 static size_t whole_pages(size_t bytes)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -89,7 +87,7 @@ static hid_t access_list(ls_h5_memory *m)
 {
     H5FD_file_image_callbacks_t calls = { take, copy, grow, leave, same_self, leave_self, m };
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (H5Pset_fapl_core(access, GROWTH, false) >= 0 &&
+    if (H5Pset_fapl_core(access, LS_H5_GROWTH, false) >= 0 &&
         H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
         H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
         H5Pset_file_image_callbacks(access, &calls) >= 0)
@@ -119,7 +117,7 @@ hid_t ls_h5_memory_new(ls_h5_memory *m, int64_t user_block, ls_failure *f)
           creation = ls_h5_list_new(H5P_FILE_CREATE);
     bool ready = H5Pset_userblock(creation, (hsize_t)user_block) >= 0;
     if (ready) file = H5Fcreate(name, H5F_ACC_EXCL, creation, access);
-    if (file < 0) ls_h5_failure_memory(f, GROWTH, "an HDF5 file");
+    if (file < 0) ls_h5_failure_memory(f, LS_H5_GROWTH, "an HDF5 file");
     ls_h5_close(creation);
     ls_h5_close(access);
     return file;
