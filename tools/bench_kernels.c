@@ -79,7 +79,8 @@ static void run_peak(job *j)
  */
 static void forward(job *j)
 {
-    j->k->inner(j->rows, LEAF, j->m, j->n, j->a, j->n, j->b, 1, j->n, j->d, j->c, j->m, false);
+    j->k->inner(j->rows, LEAF, j->m, j->n, j->a, j->n, j->b, 1, j->n, j->d, j->c, j->m, false,
+                NULL);
 }
 static void forward_blas(job *j)
 {
@@ -88,7 +89,8 @@ static void forward_blas(job *j)
 }
 static void input(job *j)
 {
-    j->k->inner(j->rows, LEAF, j->n, j->m, j->a, j->m, j->b, j->n, 1, NULL, j->c, j->n, false);
+    j->k->inner(j->rows, LEAF, j->n, j->m, j->a, j->m, j->b, j->n, 1, NULL, j->c, j->n, false,
+                NULL);
 }
 static void input_blas(job *j)
 {

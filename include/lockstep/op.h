@@ -26,6 +26,8 @@ typedef struct ls_node {
     int64_t     first_row;          /* of this call's rows in the batch */
     int64_t     leaf_rows;          /* backward() with LS_OP_LEAVES: leaves in this call's rows */
     unsigned    stores;             /* backward() with LS_OP_STORES: bit i: write dx[i], do not add */
+    const int  *slope;              /* backward() with LS_OP_SLOPES: dx[0] times the slope of this activation, which
+                                     * gave input 0; or NULL */
     const void *args;
 } ls_node;
 
@@ -39,7 +41,8 @@ enum {
     LS_OP_STORES = 2, /* flags: backward() minds node->stores */
     LS_OP_VIEW = 4,   /* flags: out is input 0 with another shape; no forward() */
     LS_OP_SPLIT = 8,  /* flags: out is a part made from whole inputs */
-    LS_OP_IN_PLACE = 16 /* flags: of one input; backward() may get dx[0] equal to g */
+    LS_OP_IN_PLACE = 16, /* flags: of one input; backward() may get dx[0] equal to g */
+    LS_OP_SLOPES = 32 /* flags: backward() minds node->slope */
 };
 
 typedef struct ls_op {
@@ -59,6 +62,9 @@ typedef struct ls_op {
     /* Whether the gradient of input i, [M, N], is the sum over the rows of out, [rows, ...], of left[row, M]
      * right[row, N], fused and in row order as linear's is; these are then set. NULL: none is. g may be NULL. */
     bool (*factors)(const ls_node *n, int i, const void *g, ls_factors *f);
+    /* An activation that out is of something else, whose gradient backward() and factors() take as g: the library
+     * makes it of out's. A number of its own (relu, tanh, sigmoid); NULL: none. LS_SAVE_OUT goes with it. */
+    const int *activation;
     const ls_shape (*cases)[LS_MAX_IN]; /* shapes to test, ended by one with dim 0 < 0 */
     const void *case_args;    /* args of the cases */
     size_t      case_args_bytes;

@@ -27,6 +27,7 @@ static void call_rows(ls_ctx *ctx, const ls_deed *d)
     ls_node n = d->r->node;
     ls_node_rows(&n, d->r, d->range);
     n.stores = d->stores;
+    n.slope = d->slope;
     n.leaf_rows = d->is_tree ? ctx->opts.leaf_rows : 0;
     if (d->clears) clear(d, &n);
     d->r->op->backward(&n, g_of_rows(d, d->range), d->dx);
@@ -43,6 +44,7 @@ static void call_leaves(ls_ctx *ctx, const ls_deed *d)
     for (int i = 1; i < levels; i++) tree.level[i] = d->levels + bytes * (size_t)(i - 1);
     ls_node n = r->node;
     n.stores = d->stores;
+    n.slope = d->slope;
     for (int64_t l = d->range.from; l < d->range.to; l++) {
         void *dx[LS_MAX_IN] = { 0 };
         ls_range rows = ls_leaf_rows(r->batch, ctx->opts.leaf_rows, (ls_range){ l, l + 1 });
@@ -63,6 +65,13 @@ static void keep(const ls_deed *d)
     else memcpy(t->grad->data, d->g, (size_t)t->count * t->ctx->kernel->bytes);
     t->has_grad = true;
     t->grad_fresh = false;
+}
+
+static void take_slope(const ls_deed *d)
+{
+    const ls_node *n = &d->r->node;
+    n->ctx->kernel->unary_back((ls_unary)*d->r->op->activation, 0, n->out.count, n->out.data,
+                               n->out.data, d->dx[0], d->dx[0], false);
 }
 
 /* Instead of a piece: the factors of the rows held here, once for all of them. */
@@ -95,6 +104,7 @@ static void carry_out(ls_ctx *ctx, const ls_plan *p)
         case LS_DEED_CALL: {
             ls_node *n = &d->r->node;
             n->stores = d->stores;
+            n->slope = d->slope;
             n->leaf_rows = d->is_tree ? ctx->opts.leaf_rows : 0;
             if (d->clears) clear(d, n);
             d->r->op->backward(n, d->g, d->dx);
@@ -111,6 +121,9 @@ static void carry_out(ls_ctx *ctx, const ls_plan *p)
             break;
         case LS_DEED_KEEP:
             keep(d);
+            break;
+        case LS_DEED_SLOPE:
+            take_slope(d);
             break;
         case LS_DEED_BEGIN:
             is_under_way = ctx->links->begin(ctx, d->closing.sum, d->closing.count);

@@ -248,6 +248,7 @@ static bool plan_parts(planner *p, ls_record *r, void *g)
         ls_pending *q = pending_of(p, r->in[i]);
         if (!q) return false;
         bool first = !q->rows;
+        q->only = NULL;
         in_place = first && works_in_place(r);
         if (first && !(q->rows = in_place ? g : take(p, bytes_of(q->t)))) return false;
         if (q->t->rows.to <= q->t->rows.from) continue;
@@ -255,6 +256,7 @@ static bool plan_parts(planner *p, ls_record *r, void *g)
         if (!d) return false;
         d->g = g;
         d->dx[i] = q->rows;
+        if (first && i == 0 && r->op->flags & LS_OP_SLOPES) q->only = d;
     }
     return in_place;
 }
@@ -352,6 +354,20 @@ static bool plan_wholes(planner *p, ls_record *r, void *g)
     return in_place;
 }
 
+/* g, gathered by q, becomes what backward() takes: on the way, if a single deed makes it and nobody sees it. */
+static void plan_slope(planner *p, ls_record *r, const ls_pending *q, void *g)
+{
+    if (!r->op->activation) return;
+    if (q->only && !r->out->retains_grad) {
+        q->only->slope = r->op->activation;
+        return;
+    }
+    ls_deed *d = add_deed(p, LS_DEED_SLOPE);
+    if (!d) return;
+    d->r = r;
+    d->dx[0] = g;
+}
+
 static void plan_record(planner *p, ls_record *r)
 {
     const ls_pending *q = r->out->pending;
@@ -364,6 +380,7 @@ static void plan_record(planner *p, ls_record *r)
         d->r = r;
         d->g = g;
     }
+    plan_slope(p, r, q, g);
     bool in_place = plan_wholes(p, r, g);
     if (p->ctx->failure.status) return;
     begin_trees(p);

@@ -23,7 +23,8 @@ typedef struct ls_use {
 /* What a tensor gathers in a backward. */
 typedef struct ls_pending {
     ls_tensor *t;
-    void      *rows;  /* of a part */
+    void      *rows;  /* of a part; */
+    struct ls_deed *only; /* what has made all of it, if that minds slopes */
     ls_use    *uses;  /* of a whole tensor, the earliest on the tape first */
     struct ls_pending *next_param;
     bool       fresh; /* of a parameter: its gradient is free to be written, */
@@ -40,6 +41,7 @@ typedef enum ls_deed_kind {
     LS_DEED_LEAVES, /* for each of these leaves, added in a tree */
     LS_DEED_ADD,    /* dx[0] += g */
     LS_DEED_KEEP,   /* r's result gets its gradient g */
+    LS_DEED_SLOPE,  /* dx[0], the gradient of r's result, becomes that of what the result is an activation of */
     LS_DEED_BEGIN,  /* closing: these trees may be closed from now on, while others are made */
     LS_DEED_CLOSE
 } ls_deed_kind;
@@ -50,6 +52,7 @@ typedef struct ls_deed {
     const void     *g;
     void           *dx[LS_MAX_IN];
     const ls_use   *use;       /* of whose sum it makes a piece */
+    const int      *slope;     /* for the node */
     uint8_t         kind, stores;
     uint8_t         input;     /* the one whose dx is asked */
     bool            clears;    /* dx is to be zeroed first */

@@ -56,6 +56,7 @@ void ls_node_fill(ls_node *n, const ls_record *r, ls_range rows)
     if (r->out) n->out_dtype = r->out->dtype;
     n->batch_rows = batch >= 0 ? batch : first->shape.ndim ? first->shape.dim[0] : 1;
     n->leaf_rows = n->stores = 0;
+    n->slope = NULL;
     n->args = r->args;
     ls_node_rows(n, r, rows);
 }

@@ -35,6 +35,10 @@ typedef enum ls_pair {
 } ls_pair;
 typedef enum ls_softmax_kind { LS_SOFTMAX, LS_LOG_SOFTMAX, LS_LOGSUMEXP } ls_softmax_kind;
 
+/* What becomes of a product while it is in the nearest cache: c = op(c); or, y not NULL, c times op's slope where it
+ * gave y, which lies as c does. op: relu, tanh or sigmoid, whose slopes y shows. */
+typedef struct ls_then { ls_unary op; const void *y; } ls_then;
+
 typedef struct ls_sgd_step { double lr, momentum, dampening, weight_decay; bool nesterov, first; } ls_sgd_step;
 
 /* Packed factors of the rows own of a sum; of these, a piece. */
@@ -52,9 +56,9 @@ struct ls_kernel {
 
     /* ---- products ---------------------------------------------------------------------------- */
     /* c[m,n] = sum_k a[m,k] b(k,n) + bias[n], rule inner; b(k,n) = b[k * b_k + n * b_n]; bias or
-     * NULL. A row's bits are the same whatever the others are; OpenBLAS: the others of its leaf. */
+     * NULL. A row's bits are the same whatever the others are; OpenBLAS: the others of its leaf. then: or NULL. */
     void (*inner)(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
-                  int64_t b_k, int64_t b_n, const void *bias, void *c, int64_t ldc, bool add);
+                  int64_t b_k, int64_t b_n, const void *bias, void *c, int64_t ldc, bool add, const ls_then *then);
     /* c[m,n] = sum over rows r of g[r,m] x[r,n], rule rows. */
     void (*outer)(int64_t rows, int64_t leaf_rows, int64_t m, int64_t n, const void *g, int64_t ldg,
                   const void *x, int64_t ldx, void *c, int64_t ldc, bool add);

@@ -21,7 +21,7 @@
 static bool is_blas_size(int64_t n) { return n > 0 && n <= INT_MAX; }
 
 static void blas_inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void *a_, int64_t lda, const void *b,
-                       int64_t b_k, int64_t b_n, const void *bias, void *c_, int64_t ldc, bool sums)
+                       int64_t b_k, int64_t b_n, const void *bias, void *c_, int64_t ldc, bool sums, const ls_then *then)
 {
     const real   *a = a_;
     real         *c = c_;
@@ -29,7 +29,7 @@ static void blas_inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const
     const int64_t ldb = by_row ? b_k : b_n, most = leaf_rows > 0 ? least(m, leaf_rows) : m;
     if (!(by_row || by_column) || !is_blas_size(most) || !is_blas_size(n) || !is_blas_size(k) ||
         !is_blas_size(lda) || !is_blas_size(ldb) || !is_blas_size(ldc)) {
-        inner(m, leaf_rows, n, k, a, lda, b, b_k, b_n, bias, c, ldc, sums);
+        inner(m, leaf_rows, n, k, a, lda, b, b_k, b_n, bias, c, ldc, sums, then);
         return;
     }
     for (int64_t i = 0, rows; i < m; i += rows, a += rows * lda) {
@@ -39,6 +39,7 @@ static void blas_inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const
         for (int64_t r = 0; r < rows; r++, c += ldc)
             if (bias) add(n, c, bias);
     }
+    if (then) then_all(then, m, n, c_, ldc);
 }
 
 /* A leaf's product is made a block of c at a time, so that the tree over the leaves has room here. */

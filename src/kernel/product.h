@@ -4,6 +4,7 @@
  * pass over it, and the sums under way.
  */
 #pragma once
+#include "kernel/then.h"
 #include "kernel/tile.h"
 
 enum {
@@ -115,7 +116,15 @@ static bool turning_pays(int64_t m, int64_t n, int64_t k, operand right, bool wi
 /* The part of t from there on. */
 INLINE target part_of(const target *t, int64_t row, int64_t column, int64_t columns)
 {
-    return (target){ t->bias ? t->bias + column : NULL, t->c + row * t->ldc + column, t->ldc, columns, t->add };
+    const int64_t at = row * t->ldc + column;
+    return (target){ t->bias ? t->bias + column : NULL, t->c + at, t->ldc, columns, t->add, t->relu,
+                     t->y ? t->y + at : NULL };
+}
+
+/* So much of t is made. */
+INLINE void then_block(const target *t, int64_t rows, int64_t columns)
+{
+    if (t->relu) relu_block(rows, columns, t->y, t->c, t->ldc);
 }
 
 /* Rows of sums [rows, width] become columns of c, squares of LANES x LANES at a time: lines of c are written whole,
@@ -164,7 +173,7 @@ static void inner_panels(const steps *s, int64_t rows, int64_t columns, int widt
         for (int64_t j = 0; j < columns; j += width) {
             const int64_t across = least(columns - j, width);
             const tile   *own = t;
-            target here = turned ? (target){ NULL, made, width, width, false } : part_of(to, i, j, across);
+            target here = turned ? (target){ .c = made, .ldc = width, .columns = width } : part_of(to, i, j, across);
             for (int64_t r = i; r < i + group; r += own->rows) {
                 while (own->rows > i + group - r) own++;
                 const bool in_place = lie && (r == 0 || !copied);
@@ -173,11 +182,13 @@ static void inner_panels(const steps *s, int64_t rows, int64_t columns, int widt
                 f.ldb = in_place ? right.k : width;
                 f.copy = copied && r == 0 ? packed + j * count : NULL;
                 (far && j == 0 ? own->inner_far : own->inner)(s, &f, whole ? sums : sums + r * width, &here);
+                if (!turned && s->to == s->k) then_block(&here, own->rows, across);
                 here.c += own->rows * here.ldc;
             }
             if (turned && s->to == s->k) {
                 here = part_of(to, j, i, across);
                 deliver_turned(group, width, made, &here);
+                then_block(&here, across, group);
             }
         }
     }
@@ -277,21 +288,15 @@ static later packed_next(operand right, int64_t rows, int64_t k, int64_t from, i
     return (later){ at, end, ((end - at) / LINE_REALS + blocks - 1) / blocks };
 }
 
-static void inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
-                  int64_t b_k, int64_t b_n, const void *bias, void *c, int64_t ldc, bool add)
+/* inner for all others. */
+static void inner_groups(int64_t m, int64_t n, int64_t k, operand left, operand right, target all)
 {
-    (void)leaf_rows; /* no row sees another */
-    real          packed[PACKED] ALIGNED, sums[CHUNK * WIDTH] ALIGNED;
-    operand       left = { a, lda, 1 }, right = { b, b_n, b_k };
-    if (k == 1 && b_n == 1) {
-        multiples(m, n, a, lda, b, &(target){ .bias = bias, .c = c, .ldc = ldc, .add = add });
-        return;
-    }
+    real packed[PACKED] ALIGNED, sums[CHUNK * WIDTH] ALIGNED;
     if (n == 1 && k >= SHORT) {
-        const int64_t done = column(m, k, left, right, (target){ .bias = bias, .c = c, .ldc = ldc, .add = add });
-        left.at += done * lda, c = (real *)c + done * ldc, m -= done;
+        const int64_t done = column(m, k, left, right, all);
+        left.at += done * left.item, m -= done;
+        all = part_of(&all, done, 0, 0);
     }
-    const target  all = { bias, c, ldc, 0, add };
     const bool    may_be_wide = m >= WIDE_ROWS && n >= WIDE && k <= STEPS && WIDE > WIDTH;
     const bool    turned = turning_pays(m, n, k, right, may_be_wide);
     const int64_t rows = turned ? n : m, columns = turned ? m : n, at_once = k > STEPS ? CHUNK : rows;
@@ -313,6 +318,17 @@ static void inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void
                 inner_panels(&s, least(rows - i, at_once), across, width, l, r, packed, sums, &to, turned, &next);
             }
         }
+}
+
+static void inner(int64_t m, int64_t leaf_rows, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
+                  int64_t b_k, int64_t b_n, const void *bias, void *c, int64_t ldc, bool add, const ls_then *then)
+{
+    const bool   multiplies = k == 1 && b_n == 1, by_blocks = !multiplies && then_by_blocks(then, m, n);
+    const target all = { bias, c, ldc, 0, add, by_blocks, by_blocks ? then->y : NULL };
+    (void)leaf_rows; /* no row sees another */
+    if (multiplies) multiples(m, n, a, lda, b, &all);
+    else inner_groups(m, n, k, (operand){ a, lda, 1 }, (operand){ b, b_n, b_k }, all);
+    if (then && !by_blocks) then_all(then, m, n, c, ldc);
 }
 
 /* ---- outer ------------------------------------------------------------------------------------------ */

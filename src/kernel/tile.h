@@ -156,6 +156,8 @@ typedef struct target {
     real       *c;
     int64_t     ldc, columns; /* of the tile that are wanted */
     bool        add;
+    bool        relu; /* follows, block by block: */
+    const real *y;    /* its slope where it gave this; or NULL */
 } target;
 
 /* c (+)= sum, lanes of it */

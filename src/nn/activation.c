@@ -47,6 +47,19 @@ static const struct ls_activation *find(const char *kind)
     return NULL;
 }
 
+ls_linear_fn *ls_linear_with(const ls_module *m)
+{
+    static const struct {
+        ls_tensor *(*f)(ls_tensor *x);
+        ls_linear_fn *with;
+    } both[] = { { ls_relu, ls_linear_relu },
+                 { ls_tanh, ls_linear_tanh },
+                 { ls_sigmoid, ls_linear_sigmoid } };
+    for (size_t i = 0; m->activation && i < sizeof both / sizeof *both; i++)
+        if (m->activation->f == both[i].f) return both[i].with;
+    return NULL;
+}
+
 bool ls_is_activation(const char *kind)
 {
     return find(kind) != NULL;

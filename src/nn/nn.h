@@ -34,6 +34,9 @@ struct ls_module {
 /* A linear module with or without bias. */
 ls_module *ls_linear_make(ls_ctx *ctx, int64_t in, int64_t out, bool bias);
 bool ls_is_activation(const char *kind);
+/* The operation of a linear layer and of this activation in one; NULL: m is none, or there is none. */
+typedef ls_tensor *ls_linear_fn(ls_tensor *x, ls_tensor *w, ls_tensor *b);
+ls_linear_fn *ls_linear_with(const ls_module *m);
 bool ls_layer_of(const ls_module *m, ls_layer *out); /* as it is made by; false: no such module */
 typedef struct ls_kinds { char text[160]; } ls_kinds;
 ls_kinds ls_activation_kinds(void); /* "relu, leaky_relu, ..." */

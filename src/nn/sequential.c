@@ -4,10 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A linear layer and the activation behind it are one operation, where there is one for both. */
 static ls_tensor *forward(void *self, ls_tensor *x)
 {
-    ls_module *m = self;
-    for (int64_t i = 0; i < m->count; i++) x = ls_forward(m->member[i].module, x);
+    const ls_module *m = self;
+    for (int64_t i = 0; i < m->count; i++) {
+        ls_module *layer = m->member[i].module;
+        const ls_module *next = i + 1 < m->count ? m->member[i + 1].module : NULL;
+        ls_linear_fn *both = layer && layer->in && next ? ls_linear_with(next) : NULL;
+        if (both) {
+            x = both(x, layer->member[0].param, layer->count > 1 ? layer->member[1].param : NULL);
+            i++;
+        } else x = ls_forward(layer, x);
+    }
     return x;
 }
 

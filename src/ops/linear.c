@@ -1,4 +1,4 @@
-/* linear.c -- y = x w^T + b, PyTorch's layout of the weight.
+/* linear.c -- y = x w^T + b, PyTorch's layout of the weight; alone, or with an activation of it in the same pass.
  * Gradient: dx = g w,  dw = g^T x,  db = column sums of g. */
 #include "ops/ops.h"
 
@@ -41,11 +41,16 @@ static int64_t leaf_of(const ls_node *n)
     return n->in[0].is_part && batch ? n->ctx->opts.leaf_rows * (rows(n) / batch) : 0;
 }
 
-static void forward(const ls_node *n)
+static void product(const ls_node *n, const ls_then *then)
 {
     int64_t D = features(n), O = outputs(n);
     n->ctx->kernel->inner(rows(n), leaf_of(n), O, D, n->in[0].data, D, n->in[1].data, 1, D,
-                          n->in[2].data, n->out.data, O, false);
+                          n->in[2].data, n->out.data, O, false, then);
+}
+
+static void forward(const ls_node *n)
+{
+    product(n, NULL);
 }
 
 /* dw, in parts of half a millisecond or so while sums of other gradients are under way: they go on in between. */
@@ -70,7 +75,10 @@ static void backward(const ls_node *n, const void *g, void *const dx[])
 {
     const ls_kernel *k = n->ctx->kernel;
     int64_t N = rows(n), D = features(n), O = outputs(n), leaf = leaf_of(n);
-    if (dx[0]) k->inner(N, leaf, D, O, g, O, n->in[1].data, D, 1, NULL, dx[0], D, !(n->stores & 1));
+    const ls_then slope = { n->slope ? (ls_unary)*n->slope : LS_UNARY_RELU, n->in[0].data };
+    if (dx[0])
+        k->inner(N, leaf, D, O, g, O, n->in[1].data, D, 1, NULL, dx[0], D, !(n->stores & 1),
+                 n->slope ? &slope : NULL);
     if (dx[1]) weight_gradient(n, g, dx[1]);
     if (dx[2]) k->columns(N, leaf, O, g, O, dx[2], !(n->stores & 4));
 }
@@ -89,18 +97,35 @@ static const ls_shape cases[][LS_MAX_IN] = {
     { { 3, { 6, 2, 4 } }, { 2, { 3, 4 } }, { 1, { 3 } } },
     LS_LAST_CASE,
 };
-const ls_op ls_op_linear = { .name = "linear",
-                             .grad_name = "AddmmBackward0",
-                             .n_in = 3,
-                             .n_need = 2,
-                             .rows = LS_ROWS_ALONE,
-                             .flags = LS_OP_LEAVES | LS_OP_STORES,
-                             .saves = LS_SAVE_FACTORS,
-                             .shape = shape,
-                             .forward = forward,
-                             .backward = backward,
-                             .factors = factors,
-                             .cases = cases };
+#define TABLE(id, grad, reads, run, of)                                                            \
+    const ls_op ls_op_##id = { .name = #id,                                                        \
+                               .grad_name = grad,                                                  \
+                               .n_in = 3,                                                          \
+                               .n_need = 2,                                                        \
+                               .rows = LS_ROWS_ALONE,                                              \
+                               .flags = LS_OP_LEAVES | LS_OP_STORES | LS_OP_SLOPES,                \
+                               .saves = reads,                                                     \
+                               .shape = shape,                                                     \
+                               .forward = run,                                                     \
+                               .backward = backward,                                               \
+                               .factors = factors,                                                 \
+                               .cases = cases,                                                     \
+                               .activation = of };
+TABLE(linear, "AddmmBackward0", LS_SAVE_FACTORS, forward, NULL)
+
+#define ACTIVATED(id, OP, grad)                                                                    \
+    static void forward_##id(const ls_node *n)                                                     \
+    {                                                                                              \
+        product(n, &(ls_then){ OP, NULL });                                                        \
+    }                                                                                              \
+    TABLE(linear_##id, grad, LS_SAVE_FACTORS | LS_SAVE_OUT, forward_##id, &((const int){ OP }))    \
+    ls_tensor *ls_linear_##id(ls_tensor *x, ls_tensor *w, ls_tensor *b)                            \
+    {                                                                                              \
+        return ls_apply(&ls_op_linear_##id, (ls_list){ 3, (ls_tensor *[]){ x, w, b } }, NULL, 0);  \
+    }
+ACTIVATED(relu, LS_UNARY_RELU, "ReluBackward0")
+ACTIVATED(tanh, LS_UNARY_TANH, "TanhBackward0")
+ACTIVATED(sigmoid, LS_UNARY_SIGMOID, "SigmoidBackward0")
 
 ls_tensor *ls_linear(ls_tensor *x, ls_tensor *w, ls_tensor *b)
 {

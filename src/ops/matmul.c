@@ -41,7 +41,7 @@ static void forward(const ls_node *n)
 {
     sizes s = sizes_of(n);
     n->ctx->kernel->inner(s.n, leaf_of(n, s), s.o, s.d, n->in[0].data, s.d, n->in[1].data, s.o, 1,
-                          NULL, n->out.data, s.o, false);
+                          NULL, n->out.data, s.o, false, NULL);
 }
 
 static void backward(const ls_node *n, const void *g, void *const dx[])
@@ -51,7 +51,7 @@ static void backward(const ls_node *n, const void *g, void *const dx[])
     int64_t leaf = leaf_of(n, s);
     if (dx[0])
         k->inner(s.n, leaf, s.d, s.o, g, s.o, n->in[1].data, 1, s.o, NULL, dx[0], s.d,
-                 !(n->stores & 1));
+                 !(n->stores & 1), NULL);
     if (dx[1])
         k->outer(s.n, leaf, s.d, s.o, n->in[0].data, s.d, g, s.o, dx[1], s.o, !(n->stores & 2));
 }
@@ -141,7 +141,7 @@ static void forward_stacks(const ls_node *n)
         const char *b = (const char *)n->in[1].data +
                         (size_t)(matrix_of(&s, 1, m) * s.d * s.o) * k->bytes;
         char *out = (char *)n->out.data + (size_t)(m * s.n * s.o) * k->bytes;
-        k->inner(s.n, 0, s.o, s.d, a, s.d, b, s.o, 1, NULL, out, s.o, false);
+        k->inner(s.n, 0, s.o, s.d, a, s.d, b, s.o, 1, NULL, out, s.o, false, NULL);
     }
 }
 
@@ -155,7 +155,7 @@ static void backward_stacks(const ls_node *n, const void *g, void *const dx[])
         const char *gm = (const char *)g + (size_t)(m * s.n * s.o) * k->bytes;
         if (dx[0])
             k->inner(s.n, 0, s.d, s.o, gm, s.o, (const char *)n->in[1].data + b, 1, s.o, NULL,
-                     (char *)dx[0] + a, s.d, true);
+                     (char *)dx[0] + a, s.d, true, NULL);
         if (dx[1])
             k->outer(s.n, 0, s.d, s.o, (const char *)n->in[0].data + a, s.d, gm, s.o,
                      (char *)dx[1] + b, s.o, true);

@@ -25,6 +25,11 @@ void ls_promote(ls_tensor **a, ls_tensor **b);
 void ls_unary_forward(const ls_node *n, ls_unary op);
 void ls_unary_backward(const ls_node *n, ls_unary op, const void *g, void *dx);
 
+/* An activation of ls_linear(), in the pass that makes it. */
+ls_tensor *ls_linear_relu(ls_tensor *x, ls_tensor *w, ls_tensor *b);
+ls_tensor *ls_linear_tanh(ls_tensor *x, ls_tensor *w, ls_tensor *b);
+ls_tensor *ls_linear_sigmoid(ls_tensor *x, ls_tensor *w, ls_tensor *b);
+
 /* Operations on arrays of one shape: both inputs are expanded to what they broadcast to, as parts
  * if one is. False, with the context failed, where they do not. */
 bool        ls_expand_both(const char *name, ls_tensor **a, ls_tensor **b);

@@ -23,7 +23,7 @@ static void check_inner(const ls_kernel *k, int64_t m, int64_t n, int64_t count,
     double *v[4];
     void *p[4];
     for (int i = 0; i < 4; i++) v[i] = numbers(t, sizes[i], s), p[i] = typed(t, sizes[i], v[i]);
-    k->inner(m, 0, n, count, p[0], lda, p[1], b_k, b_n, bias ? p[2] : NULL, p[3], ldc, add);
+    k->inner(m, 0, n, count, p[0], lda, p[1], b_k, b_n, bias ? p[2] : NULL, p[3], ldc, add, NULL);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < ldc; j++) {
             double want = v[3][i * ldc + j];
@@ -71,6 +71,59 @@ Test(kernel, inner_follows_the_rule)
                 check_inner(k, 70, 500, COLLIDE, BY_COLUMN, false, add, &s);
             check_inner(k, 14, 307, 1999, BY_COLUMN, true, add, &s); /* left factors that are far */
         }
+    }
+}
+
+/* The same bits as from the product and then a pass over it, and nothing between its rows. */
+static void check_then(const ls_kernel *k, int64_t m, int64_t n, int64_t count, layout how,
+                       ls_then then, uint64_t *s)
+{
+    const ls_dtype t = k->dtype;
+    const int64_t ldc = n + below(s, 2), b_k = how == BY_ROW ? n : 1,
+                  b_n = how == BY_ROW ? 1 : count;
+    const int64_t sizes[] = { m * count, count * n, n, m * ldc, m * ldc };
+    const size_t bytes = (size_t)(m * ldc) * k->bytes;
+    double *v[5];
+    void *p[5];
+    for (int i = 0; i < 5; i++) v[i] = numbers(t, sizes[i], s);
+    if (m > 1) v[0][0] = NAN, v[4][ldc] = -0.0;
+    for (int i = 0; i < 5; i++) p[i] = typed(t, sizes[i], v[i]);
+    char *want = malloc(bytes + 1);
+    memcpy(want, p[3], bytes);
+    k->inner(m, 0, n, count, p[0], count, p[1], b_k, b_n, p[2], want, ldc, false, NULL);
+    for (int64_t i = 0; i < m; i++) {
+        char *c = want + (size_t)(i * ldc) * k->bytes, *y = (char *)p[4] + (c - want);
+        if (then.y) k->unary_back(then.op, 0, n, y, y, c, c, false);
+        else k->unary(then.op, 0, n, c, c);
+    }
+    if (then.y) then.y = p[4];
+    k->inner(m, 0, n, count, p[0], count, p[1], b_k, b_n, p[2], p[3], ldc, false, &then);
+    cr_assert(memcmp(p[3], want, bytes) == 0, "%s %d: [%d,%d] k %d layout %d, then %d%s", k->isa, t,
+              (int)m, (int)n, (int)count, how, then.op, then.y ? "'s slope" : "");
+    for (int i = 0; i < 5; i++) free(v[i]), free(p[i]);
+    free(want);
+}
+
+Test(kernel, what_becomes_of_a_product)
+{
+    static const ls_unary ops[] = { LS_UNARY_RELU, LS_UNARY_TANH, LS_UNARY_SIGMOID };
+    static const int64_t
+        shapes[][3] = {
+            { 0, 5, 3 },       { 3, 0, 4 },      { 5, 7, 0 },     { 5, 3, 1 },
+            { 600, 30, 1 },    { 8200, 1, 40 },  { 3, 4, 300 },   { 33, 31, 9 },
+            { 20, 500, 70 },   { 500, 20, 70 },  { 90, 200, 90 }, { 261, 131, 300 },
+            { 20, 500, 1024 }, { 30, 280, 2060 } /* longer than a panel */
+        };
+    EACH_TABLE(k)
+    {
+        uint64_t s = 3;
+        const ls_kernel *both[] = { k, ls_kernel_openblas(k->dtype, &(ls_failure){ 0 }) };
+        for (int b = 0; b < 2 && both[b]; b++)
+            for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+                for (int j = 0; j < 6; j++)
+                    check_then(both[b], shapes[i][0], shapes[i][1], shapes[i][2],
+                               (layout)below(&s, 2), (ls_then){ ops[j / 2], j & 1 ? "y" : NULL },
+                               &s);
     }
 }
 
@@ -231,12 +284,12 @@ Test(kernel, a_row_of_inner_does_not_see_the_others)
         for (int by_column = 0; by_column < 2; by_column++) {
             const int64_t b_k = by_column ? 1 : N, b_n = by_column ? K : 1;
             static double whole[M * N], parts[M * N];
-            k->inner(M, 0, N, K, ta, K, tb, b_k, b_n, NULL, whole, N, false);
+            k->inner(M, 0, N, K, ta, K, tb, b_k, b_n, NULL, whole, N, false, NULL);
             for (int64_t rows = 1; rows < M; rows += 5) {
                 for (int64_t i = 0; i < M; i += rows)
                     k->inner(i + rows < M ? rows : M - i, 0, N, K, ta + i * K * (int64_t)k->bytes,
                              K, tb, b_k, b_n, NULL, (char *)parts + i * N * (int64_t)k->bytes, N,
-                             false);
+                             false, NULL);
                 cr_assert_eq(memcmp(whole, parts, M * N * k->bytes), 0, "%s: %d rows at a time",
                              k->isa, (int)rows);
             }
@@ -260,7 +313,7 @@ Test(kernel, products_agree_with_openblas)
         const double near = is_float ? 2e-4 : 1e-12;
         for (int of_rows = 0; of_rows < 2; of_rows++) {
             if (of_rows) k->outer(K, 32, M, N, ta, M, tb, N, ours, N, false);
-            else k->inner(M, 0, N, K, ta, K, tb, 1, K, NULL, ours, N, false);
+            else k->inner(M, 0, N, K, ta, K, tb, 1, K, NULL, ours, N, false, NULL);
             const CBLAS_TRANSPOSE left = of_rows ? CblasTrans : CblasNoTrans;
             const CBLAS_TRANSPOSE right = of_rows ? CblasNoTrans : CblasTrans;
             const int lda = of_rows ? M : K, ldb = of_rows ? N : K;
@@ -294,7 +347,7 @@ static void compare_openblas(const ls_kernel *k, int64_t m, int64_t n, int64_t c
             if (of_rows == 2) canonical[i]->outer(count, 32, m, n, ta, m, tb, n, out[i], n, add);
             else
                 canonical[i]->inner(m, 32, n, count, ta, count, tb, of_rows ? n : 1,
-                                    of_rows ? 1 : count, add ? NULL : bias, out[i], n, add);
+                                    of_rows ? 1 : count, add ? NULL : bias, out[i], n, add, NULL);
         for (int i = 0; i < m * n; i++)
             cr_assert_lt(fabs(at(t, out[0], i) - at(t, out[1], i)), near,
                          "%d: [%d,%d] of %d, product %d, add %d at %d", t, (int)m, (int)n,
@@ -332,11 +385,11 @@ Test(kernel, leaves_of_openblas_do_not_see_one_another)
         double *a = numbers(k->dtype, M * K, &s), *b = numbers(k->dtype, N * K, &s);
         char *ta = typed(k->dtype, M * K, a), *tb = typed(k->dtype, N * K, b);
         static double whole[M * N], parts[M * N];
-        k->inner(M, LEAF, N, K, ta, K, tb, 1, K, NULL, whole, N, false);
+        k->inner(M, LEAF, N, K, ta, K, tb, 1, K, NULL, whole, N, false, NULL);
         for (int64_t rows = LEAF; rows < M; rows += LEAF) {
             for (int64_t i = 0; i < M; i += rows)
                 k->inner(i + rows < M ? rows : M - i, LEAF, N, K, ta + i * K * (int64_t)k->bytes, K,
-                         tb, 1, K, NULL, (char *)parts + i * N * (int64_t)k->bytes, N, false);
+                         tb, 1, K, NULL, (char *)parts + i * N * (int64_t)k->bytes, N, false, NULL);
             cr_assert_eq(memcmp(whole, parts, M * N * k->bytes), 0, "%d rows at a time", (int)rows);
         }
         free(a), free(b), free(ta), free(tb);
