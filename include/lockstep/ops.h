@@ -45,7 +45,7 @@ LS_API ls_tensor *ls_softmax(ls_tensor *x, int axis);
 LS_API ls_tensor *ls_log_softmax(ls_tensor *x, int axis);
 LS_API ls_tensor *ls_logsumexp(ls_tensor *x, int axis, bool keepdim);
 
-/* ---- comparisons: 1 or 0, floating; no gradient ---------------------------------------------- */
+/* ---- comparisons: 1 or 0, floating; no gradient; two of int64 as integers --------------------- */
 LS_API ls_tensor *ls_equal(ls_tensor *a, ls_tensor *b);
 LS_API ls_tensor *ls_not_equal(ls_tensor *a, ls_tensor *b);
 LS_API ls_tensor *ls_less(ls_tensor *a, ls_tensor *b);

@@ -282,6 +282,29 @@ Test(made, comparisons_and_places)
     cr_assert_eq(ls_finish(ctx), 0);
 }
 
+/* Labels that no floating number holds are compared as they are. */
+Test(made, large_labels_are_compared_as_integers)
+{
+    for (int i = 0; i < 4; i++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = i % 2 ? LS_FLOAT64 : LS_FLOAT32 });
+        const int64_t large = (int64_t)1 << (i % 2 ? 53 : 24), far = INT64_MAX;
+        ls_tensor *a = ls_labels_of(ctx, large, large + 1, -large, far),
+                  *b = ls_labels_of(ctx, large + 1, large + 1, -large - 1, far - 1);
+        ls_tensor *square = ls_view(a, LS_SHAPE(2, 2)), *row = ls_labels_of(ctx, large + 1, far);
+        if (i > 1) a = ls_split_rows(a), b = ls_split_rows(b), square = ls_split_rows(square);
+#define WHOLE(t) (i > 1 ? ls_whole(ctx, t) : (t))
+        GIVES(WHOLE(ls_equal(a, b)), 0, 1, 0, 0);
+        GIVES(WHOLE(ls_not_equal(a, b)), 1, 0, 1, 1);
+        GIVES(WHOLE(ls_less(a, b)), 1, 0, 0, 0);
+        GIVES(WHOLE(ls_less_equal(a, b)), 1, 1, 0, 0);
+        GIVES(WHOLE(ls_greater(a, b)), 0, 0, 1, 1);
+        GIVES(WHOLE(ls_greater_equal(a, b)), 0, 1, 1, 1);
+        GIVES(WHOLE(ls_less(square, row)), 1, 1, 1, 0);
+        cr_assert_eq(ls_dtype_of(ls_equal(a, b)), i % 2 ? LS_FLOAT64 : LS_FLOAT32);
+        cr_assert_eq(ls_finish(ctx), 0, "%s", ls_error_text(ctx));
+    }
+}
+
 Test(made, labels_move_as_numbers_do)
 {
     ls_ctx *ctx = ls_start(NULL);
