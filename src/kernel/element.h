@@ -176,7 +176,7 @@ static void unary_back(ls_unary op, double constant, int64_t n, const void *x_, 
     const real *x = x_, *y = y_, *g = g_, c = (real)constant;
     real       *dx = dx_;
     switch (op) {
-    case LS_UNARY_RELU: EACH_DX(x[i] > 0 ? g[i] : 0); return;
+    case LS_UNARY_RELU: EACH_DX(x[i] <= 0 ? 0 : g[i]); return;
     case LS_UNARY_TANH: EACH_DX(g[i] * (1 - y[i] * y[i])); return;
     case LS_UNARY_EXP: EACH_DX(g[i] * y[i]); return;
     case LS_UNARY_LOG: EACH_DX(g[i] / x[i]); return;

@@ -210,6 +210,22 @@ Test(made, infinities_and_nan_are_kept)
     }
 }
 
+/* A NaN stops no gradient: the parameters before it must not stay finite beside a cost that is not. */
+Test(made, a_gradient_passes_where_relu_keeps_nan)
+{
+    for (int type = LS_FLOAT32; type <= LS_FLOAT64; type++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = (ls_dtype)type });
+        ls_tensor *x = ls_requires_grad(
+            ls_tensor_of(ctx, LS_SHAPE(6), NAN, 1, 0, -0.0, -1, INFINITY));
+        ls_backward(ctx, ls_sum(ls_mul_scalar(ls_relu(x), 3)));
+        GIVES(ls_grad(x), 3, 3, 0, 0, 0, 3);
+        ls_zero_grad(LS_LIST(x));
+        ls_backward(ctx, ls_mse_loss(ls_relu(x), ls_zeros(ctx, LS_SHAPE(6))));
+        cr_expect(isnan(ls_at(ls_grad(x), 0)));
+        cr_assert_eq(ls_finish(ctx), 0);
+    }
+}
+
 /* ---- slopes at corners, and small costs ------------------------------------------------------ */
 /* As PyTorch: where all elements are equal, a deviation of 0 has no slope; that of one element is 0, or
  * NaN where its divisor is. */
