@@ -327,6 +327,8 @@ Test(made, labels_move_as_numbers_do)
     ls_tensor *k = ls_arange_labels(ctx, 0, 6, 1), *pairs = ls_view(k, LS_SHAPE(2, 3));
     GIVES(ls_transpose(pairs, 0, 1), 0, 3, 1, 4, 2, 5);
     GIVES(ls_slice(k, 0, -4, 100, 2), 2, 4);
+    GIVES(ls_slice(k, 0, 1, 6, INT64_MAX), 1);
+    GIVES(ls_slice(k, 0, INT64_MIN, INT64_MAX, 5), 0, 5);
     GIVES(ls_select(pairs, 1, 2), 2, 5);
     GIVES(ls_index_select(pairs, 0, ls_labels_of(ctx, 1, 1)), 3, 4, 5, 3, 4, 5);
     GIVES(ls_cat(LS_LIST(ls_narrow(k, 0, 4, 2), ls_narrow(k, 0, 0, 1)), 0), 4, 5, 0);
