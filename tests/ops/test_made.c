@@ -159,6 +159,26 @@ Test(made, losses_refuse_what_they_do_not_know)
             ls_nll_loss(a, k));
     REFUSED(LS_ERR_DATA, "nll_loss: a label is class 7, but there are outputs for 0 to 2",
             ls_nll_loss(ls_narrow(a, 0, 0, 2), k));
+    REFUSED(LS_ERR_ARG, "huber_loss: beta must be above 0",
+            ls_huber_loss_with(a, a, WITH(.beta = NAN)));
+    REFUSED(LS_ERR_ARG, "cross_entropy: label_smoothing lies between 0 and 1",
+            ls_cross_entropy_with(ls_narrow(a, 0, 0, 2), k, WITH(.label_smoothing = NAN)));
+    REFUSED(LS_ERR_ARG,
+            "mse_loss: 7 is no reduction; there are LS_MEAN, LS_SUM, LS_NONE and LS_BATCH_MEAN",
+            ls_mse_loss_with(a, a, WITH(.reduction = (ls_reduction)7)));
+    REFUSED(LS_ERR_ARG, "nll_loss: 7 is no reduction",
+            ls_nll_loss_with(ls_narrow(a, 0, 0, 2), ls_labels_of(ctx, 0, 1),
+                             WITH(.reduction = (ls_reduction)7)));
+    REFUSED(LS_ERR_SHAPE,
+            "bce_loss: weights of shape [5, 3] do not broadcast to elements of shape [3]",
+            ls_bce_loss_with(ls_zeros(ctx, LS_SHAPE(3)), ls_zeros(ctx, LS_SHAPE(3)),
+                             WITH(.weight = a)));
+    REFUSED(LS_ERR_SHAPE,
+            "bce_with_logits: weights of shape [5, 3] do not broadcast to elements of shape [3]",
+            ls_bce_with_logits_with(ls_select(a, 0, 0), ls_select(a, 0, 0), WITH(.pos_weight = a)));
+    REFUSED(LS_ERR_SHAPE,
+            "bce_with_logits: weights of shape [4] do not broadcast to elements of shape [5, 3]",
+            ls_bce_with_logits_with(a, a, WITH(.weight = b)));
     REFUSED(LS_ERR_SHAPE, "cross_entropy: there must be a weight for each of 3 classes",
             ls_cross_entropy_with(ls_narrow(a, 0, 0, 2), k, WITH(.weight = b)));
 }
