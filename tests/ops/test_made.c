@@ -113,6 +113,19 @@ Test(made, refusals_are_sentences)
             ls_sum_axes(a, LS_AXES(1, -1), false));
     REFUSED(LS_ERR_ARG, "permute: each axis of shape [5, 3] must be named once",
             ls_permute(a, LS_AXES(0, 0)));
+    const ls_axes none = { -1, { 0 } }, many = { LS_MAX_NDIM + 1, { 0 } };
+    REFUSED(LS_ERR_ARG, "sum: a list of -1 axes; a shape has 0 to 6", ls_sum_axes(a, none, false));
+    REFUSED(LS_ERR_ARG, "mean: a list of 7 axes; a shape has 0 to 6",
+            ls_var_axes(a, many, true, false));
+    REFUSED(LS_ERR_ARG, "amax: a list of 7 axes; a shape has 0 to 6", ls_amax(a, many, false));
+    REFUSED(LS_ERR_ARG, "permute: each axis of shape [5, 3] must be named once",
+            ls_permute(a, many));
+    REFUSED(LS_ERR_ARG, "clamp: a bound is NaN; -INFINITY and INFINITY stand for none",
+            ls_clamp(a, NAN, 1));
+    REFUSED(LS_ERR_ARG, "clamp: a bound is NaN", ls_clamp(a, 0, NAN));
+    REFUSED(LS_ERR_TYPE, "argmax: input 1 must be floating, but is int64", ls_argmin(k, 0));
+    REFUSED(LS_ERR_SHAPE, "view: dimensions are 0 or more, or one is -1 ([5, 3])",
+            ls_view(a, LS_SHAPE(-2, 3)));
     REFUSED(LS_ERR_ARG, "narrow: 3 elements from 2 of axis 1 of shape [5, 3]",
             ls_narrow(a, 1, 2, 3));
     REFUSED(LS_ERR_ARG, "slice: a step of 0; steps are 1 or more", ls_slice(a, 0, 0, 5, 0));
