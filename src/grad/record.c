@@ -136,7 +136,10 @@ static inline ls_record *go_to(ls_ctx *ctx, ls_record *r)
     ctx->arena.at = r->to;
     r->call = ++ctx->calls;
     ctx->call = r->op->name;
-    if (r->recorded) tape->last = r;
+    if (r->recorded) {
+        tape->last = r;
+        r->result.grad_name = ls_op_grad_name(r->op); /* another step may have named it otherwise */
+    }
     r->used = false;
     r->result.step = ctx->step;
     r->result.has_grad = r->result.retains_grad = false;

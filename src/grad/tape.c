@@ -183,6 +183,11 @@ static void forward(ls_ctx *ctx, const ls_record *r)
     else if (r->out->rows.to > r->out->rows.from) op->forward(&r->node);
 }
 
+const char *ls_op_grad_name(const ls_op *op)
+{
+    return op->grad_name ? op->grad_name : op->name;
+}
+
 /* ---- the tape -------------------------------------------------------------------------------- */
 static bool wants_grad(const ls_record *r)
 {
@@ -196,7 +201,7 @@ static void mark(ls_record *r)
 {
     r->out->record = r;
     r->out->requires_grad = true;
-    r->out->grad_name = r->op->grad_name ? r->op->grad_name : r->op->name;
+    r->out->grad_name = ls_op_grad_name(r->op);
 }
 
 void ls_tape_add(ls_ctx *ctx, ls_record *r)

@@ -451,3 +451,20 @@ Test(made, names_are_those_of_pytorch)
           ls_nll_loss(ls_view(ls_cat(LS_LIST(x, z), 1), LS_SHAPE(7, 4, 2)), m.pairs));
     ls_finish(ctx);
 }
+
+/* Calls of one operation have the names they are made under, whatever an earlier step called it. */
+Test(made, names_are_those_of_this_step)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *x = ls_requires_grad(ls_rand(ctx, LS_SHAPE(6)));
+    for (int step = 0; step < 6; step++) {
+        const bool is_odd = step % 2;
+        ls_step_begin(ctx);
+        NAMED(is_odd ? "AddBackward0" : "SubBackward0",
+              is_odd ? ls_add_scalar(x, -1) : ls_sub_scalar(x, 1));
+        NAMED(is_odd ? "ViewBackward0" : "ReshapeAliasBackward0",
+              is_odd ? ls_view(x, LS_SHAPE(2, 3)) : ls_reshape(x, LS_SHAPE(2, 3)));
+        NAMED("MeanBackward0", is_odd ? ls_mean(x) : ls_l1_loss(x, ls_zeros(ctx, LS_SHAPE(6))));
+    }
+    cr_assert_eq(ls_finish(ctx), 0, "%s", ls_error_text(ctx));
+}
