@@ -190,6 +190,7 @@ ls_tensor *ls_tensor_view(ls_tensor *t, ls_shape shape)
     if (!v) return NULL;
     v->origin = t->origin;
     v->base = t->base ? t->base : t;
+    v->base->is_lent = true;
     return v;
 }
 

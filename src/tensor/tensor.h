@@ -42,6 +42,7 @@ struct ls_tensor {
     void     *data;
     bool      owns_data;
     struct ls_tensor *base;  /* of a view: the tensor whose values these are; or NULL */
+    bool      is_lent;  /* a view or a recorded operation holds the address of its values */
     uint64_t  written;  /* the call that wrote these values last, through views too; in base */
     const ls_origin *origin; /* or NULL */
     /* autograd */
