@@ -25,9 +25,12 @@ typedef struct ls_backward_opts {
  * Calls   collective; out, o: same */
 LS_COLLECTIVE ls_status ls_backward_with(ls_ctx *ctx, ls_tensor *out, const ls_backward_opts *o);
 
-LS_API ls_tensor *ls_grad(const ls_tensor *t); /* borrowed; NULL before the first ls_backward() */
+/* Borrowed; NULL before the first ls_backward(). It is the gradient itself: what becomes of it is seen there, and
+ * what is written to it counts. For a backward that needs its values, zeroing and adding to it are writing. */
+LS_API ls_tensor *ls_grad(const ls_tensor *t);
 LS_API void       ls_zero_grad(ls_list params);
-/* The gradients are NULL again: zero_grad(set_to_none=True). An optimizer passes such parameters by. */
+/* The gradients are NULL again, and what ls_grad() gave is void: zero_grad(set_to_none=True). An optimizer passes
+ * such parameters by. */
 LS_API void       ls_zero_grad_to_none(ls_list params);
 /* The gradient of a value on the way is to be kept as well: ls_grad(t) has it after backward, for as
  * long as t lives; of a part it is a part. Returns t. USE: t does not require gradients */

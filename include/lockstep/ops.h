@@ -45,7 +45,7 @@ LS_API ls_tensor *ls_softmax(ls_tensor *x, int axis);
 LS_API ls_tensor *ls_log_softmax(ls_tensor *x, int axis);
 LS_API ls_tensor *ls_logsumexp(ls_tensor *x, int axis, bool keepdim);
 
-/* ---- comparisons: 1 or 0, floating; no gradient ---------------------------------------------- */
+/* ---- comparisons: 1 or 0, floating; no gradient; two of int64 as integers --------------------- */
 LS_API ls_tensor *ls_equal(ls_tensor *a, ls_tensor *b);
 LS_API ls_tensor *ls_not_equal(ls_tensor *a, ls_tensor *b);
 LS_API ls_tensor *ls_less(ls_tensor *a, ls_tensor *b);
@@ -121,7 +121,7 @@ typedef struct ls_loss_opts {
     ls_reduction reduction;
     double       beta;            /* smooth_l1, huber; 0: 1 */
     ls_tensor   *weight;          /* bce: broadcasts to the elements; nll, cross_entropy: [C] */
-    ls_tensor   *pos_weight;      /* bce_with_logits */
+    ls_tensor   *pos_weight;      /* bce_with_logits: likewise */
     bool         log_target;      /* kl_div */
     bool         ignores;         /* nll, cross_entropy: labels of ignore_index do not count */
     int64_t      ignore_index;    /* PyTorch's is -100 */

@@ -1,4 +1,5 @@
-/* optim.h -- optimizers. They borrow the parameters. */
+/* optim.h -- optimizers. They borrow the parameters. Make one before these are used: those that a view or a recorded
+ * operation has used stay out of the memory that the ranks of a machine have in common, which is slower. */
 #pragma once
 #include "tensor.h"
 #ifdef __cplusplus

@@ -65,6 +65,7 @@ static void keep(const ls_deed *d)
     else memcpy(t->grad->data, d->g, (size_t)t->count * t->ctx->kernel->bytes);
     t->has_grad = true;
     t->grad_fresh = false;
+    ls_tensor_grad_wrote(t);
 }
 
 static void take_slope(const ls_deed *d)
@@ -149,6 +150,7 @@ static void settle_params(ls_ctx *ctx, const ls_plan *p)
         if (!q->t->grad_fresh) ctx->kernel->add(count, grad, value);
         else if (value != grad) memcpy(grad, value, (size_t)count * ctx->kernel->bytes);
         q->t->grad_fresh = false;
+        ls_tensor_grad_wrote(q->t);
     }
 }
 
@@ -208,7 +210,7 @@ static void call_hooks(ls_ctx *ctx, ls_tensor *t)
     ctx->tape->in_hooks = true;
     for (const ls_hook *h = t->hooks, *next; h && !ctx->failure.status; h = next) {
         next = h->next; /* a hook may remove itself */
-        h->f(h->self, t, ls_tensor_grad(t));
+        h->f(h->self, t, ls_tensor_grad_show(t));
     }
     ctx->tape->in_hooks = false;
 }
@@ -296,6 +298,7 @@ static ls_status add_to_leaf(ls_ctx *ctx, ls_tensor *out, const void *g)
     ls_tensor_grad(out);
     ctx->kernel->add(out->count, grad->data, g);
     out->grad_fresh = false;
+    ls_tensor_grad_wrote(out);
     if (out->hooks) call_hooks(ctx, out);
     return ctx->failure.status ? ls_agree(ctx) : LS_OK;
 }

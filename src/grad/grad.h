@@ -83,6 +83,7 @@ void ls_node_rows(ls_node *n, const ls_record *r, ls_range rows);
 int64_t ls_record_batch(const ls_record *r);
 /* Puts r on the tape if gradients flow through it. */
 void ls_tape_add(ls_ctx *ctx, ls_record *r);
+const char *ls_op_grad_name(const ls_op *op); /* what is printed */
 /* A result that the caller computes itself from one input, on the tape like any other: op's
  * backward() is called with it. out NULL gives NULL. */
 ls_tensor *ls_tape_result(const ls_op *op, ls_tensor *in, ls_tensor *out);

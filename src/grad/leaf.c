@@ -23,8 +23,11 @@ ls_tensor *ls_retain_grad(ls_tensor *t)
 
 void ls_zero_grad_to_none(ls_list params)
 {
-    for (int64_t i = 0; params.at && i < params.count; i++)
-        if (ls_tensor_usable(params.at[i], "ls_zero_grad_to_none")) params.at[i]->has_grad = false;
+    for (int64_t i = 0; params.at && i < params.count; i++) {
+        if (!ls_tensor_usable(params.at[i], "ls_zero_grad_to_none")) continue;
+        params.at[i]->has_grad = false;
+        ls_tensor_grad_wrote(params.at[i]);
+    }
 }
 
 void ls_register_hook(ls_tensor *param, ls_hook_fn *f, void *self)

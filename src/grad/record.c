@@ -136,18 +136,25 @@ static inline ls_record *go_to(ls_ctx *ctx, ls_record *r)
     ctx->arena.at = r->to;
     r->call = ++ctx->calls;
     ctx->call = r->op->name;
-    if (r->recorded) tape->last = r;
+    if (r->recorded) {
+        tape->last = r;
+        r->result.grad_name = ls_op_grad_name(r->op); /* another step may have named it otherwise */
+    }
     r->used = false;
     r->result.step = ctx->step;
     r->result.has_grad = r->result.retains_grad = false;
     r->node.stores = 0;
     r->node.leaf_rows = 0;
     for (int i = 0; i < r->n_in; i++)
-        if (r->in[i]) r->node.in[i].data = r->in[i]->data;
+        if (r->in[i]) {
+            r->node.in[i].data = r->in[i]->data;
+            r->in[i]->is_lent |= r->recorded;
+        }
     if (r->op->flags & LS_OP_VIEW) {
         r->result.origin = r->in[0]->origin;
         r->result.data = r->node.out.data = r->in[0]->data;
         r->result.base = r->in[0]->base ? r->in[0]->base : r->in[0];
+        r->result.base->is_lent = true;
     }
     return r;
 }

@@ -128,6 +128,7 @@ static bool make_result(ls_ctx *ctx, ls_record *r)
     if (is_view) {
         t->origin = r->in[0]->origin;
         t->base = r->in[0]->base ? r->in[0]->base : r->in[0];
+        t->base->is_lent = true;
     }
     r->out = t;
     ls_node_rows(&r->node, r, ls_record_rows(r));
@@ -184,6 +185,11 @@ static void forward(ls_ctx *ctx, const ls_record *r)
     else if (r->out->rows.to > r->out->rows.from) op->forward(&r->node);
 }
 
+const char *ls_op_grad_name(const ls_op *op)
+{
+    return op->grad_name ? op->grad_name : op->name;
+}
+
 /* ---- the tape -------------------------------------------------------------------------------- */
 static bool wants_grad(const ls_record *r)
 {
@@ -197,7 +203,7 @@ static void mark(ls_record *r)
 {
     r->out->record = r;
     r->out->requires_grad = true;
-    r->out->grad_name = r->op->grad_name ? r->op->grad_name : r->op->name;
+    r->out->grad_name = ls_op_grad_name(r->op);
 }
 
 void ls_tape_add(ls_ctx *ctx, ls_record *r)
@@ -205,6 +211,8 @@ void ls_tape_add(ls_ctx *ctx, ls_record *r)
     ls_tape *tape = ctx->tape;
     r->recorded = !ctx->scopes && r->op->backward && wants_grad(r);
     if (!r->recorded) return;
+    for (int i = 0; i < r->n_in; i++)
+        if (r->in[i]) r->in[i]->is_lent = true;
     r->before = tape->last;
     tape->last = r;
     if (!ctx->step) tape->last_of_life = r;

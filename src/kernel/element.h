@@ -121,9 +121,7 @@ static void powers(real c, int64_t n, const real *x, real *y)
 
 /* ---- one operand ----------------------------------------------------------------------------- */
 INLINE real relu1(real x) { return x < 0 ? 0 : x; } /* keeps NaN and -0, as PyTorch does */
-INLINE real relu_back1(real x, real g) { return x > 0 ? g : 0; }
-INLINE real tanh_back1(real y, real g) { return g * (1 - y * y); }
-INLINE real sigmoid_back1(real y, real g) { return g * ((1 - y) * y); }
+INLINE real relu_back1(real x, real g) { return x <= 0 ? 0 : g; }
 
 static void unary(ls_unary op, double constant, int64_t n, const void *x_, void *y_)
 {
@@ -182,7 +180,7 @@ static void unary_back(ls_unary op, double constant, int64_t n, const void *x_, 
     real       *dx = dx_;
     switch (op) {
     case LS_UNARY_RELU: EACH_DX(relu_back1(x[i], g[i])); return;
-    case LS_UNARY_TANH: EACH_DX(tanh_back1(y[i], g[i])); return;
+    case LS_UNARY_TANH: EACH_DX(g[i] * (1 - y[i] * y[i])); return;
     case LS_UNARY_EXP: EACH_DX(g[i] * y[i]); return;
     case LS_UNARY_LOG: EACH_DX(g[i] / x[i]); return;
     case LS_UNARY_ADD_C: EACH_DX(g[i]); return;
@@ -195,7 +193,7 @@ static void unary_back(ls_unary op, double constant, int64_t n, const void *x_, 
     case LS_UNARY_STD: EACH_DX(y[i] == 0 ? 0 : g[i] / (2 * y[i])); return;
     case LS_UNARY_LOG1P: EACH_DX(g[i] / (x[i] + 1)); return;
     case LS_UNARY_ERF: EACH_DX(g[i] * ((real)1.12837916709551257390 * exp1(-(x[i] * x[i])))); return;
-    case LS_UNARY_SIGMOID: EACH_DX(sigmoid_back1(y[i], g[i])); return;
+    case LS_UNARY_SIGMOID: EACH_DX(g[i] * ((1 - y[i]) * y[i])); return;
     case LS_UNARY_SILU: EACH_DX(g[i] * silu_slope1(x[i])); return;
     case LS_UNARY_GELU: EACH_DX(g[i] * gelu_slope1(x[i])); return;
     case LS_UNARY_GELU_TANH: EACH_DX(g[i] * gelu_tanh_slope1(x[i])); return;

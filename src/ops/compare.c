@@ -1,5 +1,5 @@
-/* compare.c -- comparisons, 1 or 0 in the context's type, broadcasting; and where, which chooses by
- * such numbers or by int64. Comparisons have no gradient; where hands g to what was chosen. */
+/* compare.c -- comparisons, 1 or 0 in the context's type, broadcasting, of labels as integers; and
+ * where, which chooses by such numbers or by int64. Comparisons have no gradient; where hands g to what was chosen. */
 #include "ops/ops.h"
 
 static void compare(const ls_node *n, ls_binary op)
@@ -11,62 +11,105 @@ static void compare(const ls_node *n, ls_binary op)
                            false);
 }
 
+static int64_t place_of(ls_shape s, const int64_t *stride, int64_t i)
+{
+    int64_t at = 0;
+    for (int d = s.ndim - 1; d >= 0; i /= s.dim[d--]) at += i % s.dim[d] * stride[d];
+    return at;
+}
+
+static bool holds(ls_binary op, int64_t a, int64_t b)
+{
+    return op == LS_BINARY_EQUAL       ? a == b
+           : op == LS_BINARY_NOT_EQUAL ? a != b
+           : op == LS_BINARY_LESS      ? a < b
+                                       : a <= b;
+}
+
+/* Labels as the integers they are: not all of them are floating numbers. */
+static void compare_classes(const ls_node *n, ls_binary op)
+{
+    const int64_t *a = n->in[0].data, *b = n->in[1].data;
+    int64_t a_stride[LS_MAX_NDIM], b_stride[LS_MAX_NDIM];
+    float *f = n->out.data;
+    double *d = n->out.data;
+    ls_shape_strides(n->in[0].shape, n->out.shape, a_stride);
+    ls_shape_strides(n->in[1].shape, n->out.shape, b_stride);
+    for (int64_t i = 0; i < n->out.count; i++) {
+        const bool is = holds(op, a[place_of(n->out.shape, a_stride, i)],
+                              b[place_of(n->out.shape, b_stride, i)]);
+        if (n->dtype == LS_FLOAT32) f[i] = is ? 1 : 0;
+        else d[i] = is ? 1 : 0;
+    }
+}
+
 static const ls_shape cases[][LS_MAX_IN] = { { { 2, { 5, 3 } }, { 1, { 3 } } },
                                              { { 2, { 5, 1 } }, { 2, { 5, 4 } } },
                                              LS_LAST_CASE };
+#define TABLE(id, op_name, ...)                                                                    \
+    const ls_op ls_op_##id = { .name = #op_name,                                                   \
+                               .n_in = 2,                                                          \
+                               .rows = LS_ROWS_ALONE,                                              \
+                               .shape = ls_shape_broadcasts,                                       \
+                               .cases = cases,                                                     \
+                               __VA_ARGS__ };
 #define COMPARISON(id, OP)                                                                         \
     static void forward_##id(const ls_node *n)                                                     \
     {                                                                                              \
         compare(n, OP);                                                                            \
     }                                                                                              \
-    const ls_op ls_op_##id = { .name = #id,                                                        \
-                               .n_in = 2,                                                          \
-                               .rows = LS_ROWS_ALONE,                                              \
-                               .shape = ls_shape_broadcasts,                                       \
-                               .forward = forward_##id,                                            \
-                               .cases = cases };
+    static void forward_##id##_classes(const ls_node *n)                                           \
+    {                                                                                              \
+        compare_classes(n, OP);                                                                    \
+    }                                                                                              \
+    TABLE(id, id, .forward = forward_##id)                                                         \
+    TABLE(id##_classes, id, .classes = 3, .forward = forward_##id##_classes)                       \
+    static ls_tensor *apply_##id(ls_tensor *a, ls_tensor *b)                                       \
+    {                                                                                              \
+        return apply(&ls_op_##id, &ls_op_##id##_classes, a, b);                                    \
+    }
+
+static ls_tensor *apply(const ls_op *op, const ls_op *of_classes, ls_tensor *a, ls_tensor *b)
+{
+    ls_promote(&a, &b);
+    ls_align_rows(&a, &b);
+    if (a && a->dtype == LS_INT64) op = of_classes;
+    return ls_apply(op, (ls_list){ 2, (ls_tensor *[]){ a, b } }, NULL, 0);
+}
 
 COMPARISON(equal, LS_BINARY_EQUAL)
 COMPARISON(not_equal, LS_BINARY_NOT_EQUAL)
 COMPARISON(less, LS_BINARY_LESS)
 COMPARISON(less_equal, LS_BINARY_LESS_EQUAL)
 
-static ls_tensor *apply(const ls_op *op, ls_tensor *a, ls_tensor *b)
-{
-    ls_align_rows(&a, &b);
-    a = ls_to_float(a);
-    b = ls_to_float(b);
-    return ls_apply(op, (ls_list){ 2, (ls_tensor *[]){ a, b } }, NULL, 0);
-}
-
 ls_tensor *ls_equal(ls_tensor *a, ls_tensor *b)
 {
-    return apply(&ls_op_equal, a, b);
+    return apply_equal(a, b);
 }
 
 ls_tensor *ls_not_equal(ls_tensor *a, ls_tensor *b)
 {
-    return apply(&ls_op_not_equal, a, b);
+    return apply_not_equal(a, b);
 }
 
 ls_tensor *ls_less(ls_tensor *a, ls_tensor *b)
 {
-    return apply(&ls_op_less, a, b);
+    return apply_less(a, b);
 }
 
 ls_tensor *ls_less_equal(ls_tensor *a, ls_tensor *b)
 {
-    return apply(&ls_op_less_equal, a, b);
+    return apply_less_equal(a, b);
 }
 
 ls_tensor *ls_greater(ls_tensor *a, ls_tensor *b)
 {
-    return apply(&ls_op_less, b, a);
+    return apply_less(b, a);
 }
 
 ls_tensor *ls_greater_equal(ls_tensor *a, ls_tensor *b)
 {
-    return apply(&ls_op_less_equal, b, a);
+    return apply_less_equal(b, a);
 }
 
 /* ---- where ----------------------------------------------------------------------------------- */

@@ -109,6 +109,11 @@ ls_tensor *ls_apply_along(const ls_op *alone, const ls_op *rows, ls_tensor *x, l
 {
     ls_along a = { 0, keepdim };
     if (!ls_tensor_usable(x, alone->name)) return NULL;
+    if (axes.count < 0 || axes.count > LS_MAX_NDIM) {
+        ls_fail(x->ctx, LS_ERR_ARG, "%s: a list of %d axes; a shape has 0 to %d", alone->name,
+                axes.count, LS_MAX_NDIM);
+        return NULL;
+    }
     for (int i = 0; i < axes.count; i++) {
         int axis = axes.axis[i];
         if (!ls_axis_fits(x, alone->name, &axis)) return NULL;

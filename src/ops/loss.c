@@ -33,9 +33,32 @@ static bool options_fit(ls_ctx *ctx, const loss *l, const ls_loss_opts *o)
                           : o->label_smoothing != 0 ? "label_smoothing"
                                                     : NULL;
     if (unknown) ls_fail(ctx, LS_ERR_ARG, "%s: has no option %s", l->name, unknown);
-    else if (o->beta < 0) ls_fail(ctx, LS_ERR_ARG, "%s: beta must be above 0", l->name);
-    else return true;
+    else if (!(o->beta >= 0)) ls_fail(ctx, LS_ERR_ARG, "%s: beta must be above 0", l->name);
+    else return ls_reduction_fits(ctx, l->name, o->reduction);
     return false;
+}
+
+bool ls_reduction_fits(ls_ctx *ctx, const char *name, ls_reduction r)
+{
+    if (r == LS_MEAN || r == LS_SUM || r == LS_NONE || r == LS_BATCH_MEAN) return true;
+    ls_fail(ctx, LS_ERR_ARG,
+            "%s: %d is no reduction; there are LS_MEAN, LS_SUM, LS_NONE and LS_BATCH_MEAN", name,
+            (int)r);
+    return false;
+}
+
+/* cost times weights, which broadcast to its elements and never make more of them. weight NULL: cost. */
+static ls_tensor *weigh(const char *name, ls_tensor *cost, ls_tensor *weight)
+{
+    ls_shape both;
+    if (!weight || !cost) return cost;
+    if (!ls_tensor_usable(weight, name)) return NULL;
+    if (ls_shape_broadcast(cost->shape, weight->shape, &both) && ls_shape_equal(both, cost->shape))
+        return ls_mul(cost, weight);
+    ls_fail(cost->ctx, LS_ERR_SHAPE,
+            "%s: weights of shape %s do not broadcast to elements of shape %s", name,
+            ls_shape_str(weight->shape).text, ls_shape_str(cost->shape).text);
+    return NULL;
 }
 
 static ls_tensor *reduce(ls_tensor *cost, ls_reduction how, const char *grad_name)
@@ -70,8 +93,7 @@ static ls_tensor *apply(const loss *l, ls_tensor *pred, ls_tensor *target, const
     const ls_op *op = o->log_target ? &ls_op_kl_div_log : l->op;
     ls_tensor *cost = ls_apply(op, (ls_list){ 2, (ls_tensor *[]){ pred, target } }, &beta,
                                sizeof beta);
-    if (o->weight) cost = ls_mul(cost, o->weight);
-    return reduce(cost, o->reduction, l->grad_name);
+    return reduce(weigh(l->name, cost, o->weight), o->reduction, l->grad_name);
 }
 
 #define LOSS(id, l)                                                                                \
@@ -140,9 +162,8 @@ static ls_tensor *weighted_logits(ls_tensor *x, ls_tensor *y, const ls_loss_opts
     ls_tensor *of_zero = ls_apply(op, (ls_list){ 2, (ls_tensor *[]){ x, zero } }, NULL, 0);
     ls_tensor *of_one = ls_apply(op, (ls_list){ 2, (ls_tensor *[]){ x, one } }, NULL, 0);
     ls_tensor *cost = ls_add(ls_mul(ls_sub(one, y), of_zero),
-                             ls_mul(ls_mul(y, o->pos_weight), of_one));
-    if (o->weight) cost = ls_mul(cost, o->weight);
-    return reduce(cost, o->reduction, bce_logits.grad_name);
+                             ls_mul(weigh(bce_logits.name, y, o->pos_weight), of_one));
+    return reduce(weigh(bce_logits.name, cost, o->weight), o->reduction, bce_logits.grad_name);
 }
 
 ls_tensor *ls_bce_with_logits_with(ls_tensor *pred, ls_tensor *target, const ls_loss_opts *o)

@@ -84,9 +84,11 @@ static bool shapes_fit(const terms *t)
     else if (o->beta != 0 || o->pos_weight || o->log_target || o->reduction == LS_BATCH_MEAN)
         ls_fail(t->logp->ctx, LS_ERR_ARG,
                 "%s: knows weight, ignore_index, label_smoothing and reduction alone", t->name);
-    else if (o->label_smoothing < 0 || o->label_smoothing > 1)
+    else if (!(o->label_smoothing >= 0 && o->label_smoothing <= 1))
         ls_fail(t->logp->ctx, LS_ERR_ARG, "%s: label_smoothing lies between 0 and 1", t->name);
-    else return labels_fit(t->name, t->label, x.dim[1], o);
+    else
+        return ls_reduction_fits(t->logp->ctx, t->name, o->reduction) &&
+               labels_fit(t->name, t->label, x.dim[1], o);
     return false;
 }
 

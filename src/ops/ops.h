@@ -53,6 +53,9 @@ const char *ls_shape_along(ls_node *n);               /* for shape */
 /* Applies rows, a sum over rows, where axis 0 is among the axes, and otherwise alone. No axes: all. */
 ls_tensor *ls_apply_along(const ls_op *alone, const ls_op *rows, ls_tensor *x, ls_axes axes, bool keepdim);
 
+/* False, with the context failed, where r is none of them. */
+bool ls_reduction_fits(ls_ctx *ctx, const char *name, ls_reduction r);
+
 /* What several operations made together, under the name that PyTorch prints. */
 ls_tensor *ls_named(ls_tensor *t, const char *grad_name);
 

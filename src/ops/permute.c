@@ -125,7 +125,7 @@ ls_tensor *ls_permute(ls_tensor *t, ls_axes axes)
     order o = { { 0 } };
     unsigned seen = 0;
     if (!ls_tensor_usable(t, "permute")) return NULL;
-    for (int i = 0; i < axes.count; i++) {
+    for (int i = 0; i < axes.count && i < LS_MAX_NDIM; i++) {
         o.axis[i] = axes.axis[i];
         if (!ls_axis_fits(t, "permute", &o.axis[i])) return NULL;
         seen |= 1u << o.axis[i];

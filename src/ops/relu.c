@@ -1,4 +1,4 @@
-/* relu.c -- max(x, 0), keeping NaN. Gradient: g where x > 0, else 0. */
+/* relu.c -- max(x, 0), keeping NaN. Gradient: 0 where x <= 0, else g, also where x is NaN, as in PyTorch. */
 #include "ops/ops.h"
 
 static void forward(const ls_node *n)

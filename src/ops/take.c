@@ -30,7 +30,7 @@ static const char *shape_slice(ls_node *n)
     const range *r = n->args;
     if (n->in[0].is_part && r->axis == 0) return of_the_batch;
     n->out.shape = n->in[0].shape;
-    n->out.shape.dim[r->axis] = r->to > r->from ? (r->to - r->from + r->step - 1) / r->step : 0;
+    n->out.shape.dim[r->axis] = r->to > r->from ? (r->to - r->from - 1) / r->step + 1 : 0;
     return NULL;
 }
 

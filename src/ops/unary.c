@@ -80,6 +80,10 @@ ls_tensor *ls_div_scalar(ls_tensor *a, double c)
 
 ls_tensor *ls_clamp(ls_tensor *x, double low, double high)
 {
+    if (ls_tensor_usable(x, "clamp") && (isnan(low) || isnan(high))) {
+        ls_fail(x->ctx, LS_ERR_ARG, "clamp: a bound is NaN; -INFINITY and INFINITY stand for none");
+        return NULL;
+    }
     if (low > -INFINITY) x = apply_clamp_min(x, low);
     if (high < INFINITY) x = apply_clamp_max(x, high);
     return ls_named(x, "ClampBackward1");

@@ -10,7 +10,8 @@ static const char *shape_view(ls_node *n)
     if (to.ndim < 0 || to.ndim > LS_MAX_NDIM) return "the shape has too many dimensions";
     for (int i = 0; i < to.ndim; i++) {
         if (to.dim[i] == -1 && unknown < 0) to.dim[unknown = i] = 1;
-        else if (to.dim[i] < 0) return "only one dimension may be -1";
+        else if (to.dim[i] == -1) return "only one dimension may be -1";
+        else if (to.dim[i] < 0) return "dimensions are 0 or more, or one is -1";
     }
     int64_t known = ls_shape_count(to), count = ls_shape_count(n->in[0].shape);
     if (known < 0) return "the shape has more elements than any memory holds";

@@ -29,10 +29,11 @@ static size_t room(const ls_tensor *t)
     return ((size_t)t->count * ls_dtype_bytes(t->dtype) + 63) / 64 * 64;
 }
 
-/* Own, movable memory: a second optimizer finds the parameters of the first in its slab. */
+/* Own memory, whose address nobody else holds. A second optimizer finds the parameters of the first in its
+ * slab; those that were used before the first stay where they are, and every rank updates its copy. */
 static bool is_movable(const ls_tensor *t)
 {
-    return t->owns_data && t->owned.end;
+    return t->owns_data && t->owned.end && !t->is_lent && !(t->grad && t->grad->is_seen);
 }
 
 static void move(ls_tensor *t, void *values, void *grads)

@@ -190,6 +190,7 @@ ls_tensor *ls_tensor_view(ls_tensor *t, ls_shape shape)
     if (!v) return NULL;
     v->origin = t->origin;
     v->base = t->base ? t->base : t;
+    v->base->is_lent = true;
     return v;
 }
 
@@ -289,14 +290,36 @@ ls_tensor *ls_requires_grad(ls_tensor *t)
     return t->ctx->failure.status ? NULL : t;
 }
 
+ls_tensor *ls_tensor_grad_show(ls_tensor *t)
+{
+    ls_tensor *grad = ls_tensor_grad(t);
+    if (!grad) return NULL;
+    grad->is_seen = true;
+    t->grad_fresh = false; /* it may be written from now on, and what is there counts */
+    return grad;
+}
+
 ls_tensor *ls_grad(const ls_tensor *t)
 {
-    return ls_tensor_usable(t, "ls_grad") ? ls_tensor_grad(t) : NULL;
+    return ls_tensor_usable(t, "ls_grad") ? ls_tensor_grad_show((ls_tensor *)(uintptr_t)t) : NULL;
+}
+
+void ls_tensor_grad_wrote(const ls_tensor *t)
+{
+    if (t->grad && t->grad->is_seen) ls_tensor_wrote(t->grad);
+}
+
+/* A gradient that nobody has seen is zeroed when it is read, or written over. */
+static void zero_grad(ls_tensor *t)
+{
+    t->grad_fresh = !t->grad->is_seen;
+    if (t->grad->is_seen) memset(t->grad->data, 0, (size_t)t->count * ls_dtype_bytes(t->dtype));
+    ls_tensor_grad_wrote(t);
 }
 
 void ls_zero_grad(ls_list params)
 {
     for (int64_t i = 0; params.at && i < params.count; i++)
         if (ls_tensor_usable(params.at[i], "ls_zero_grad") && params.at[i]->has_grad)
-            params.at[i]->grad_fresh = true;
+            zero_grad(params.at[i]);
 }

@@ -42,6 +42,7 @@ struct ls_tensor {
     void     *data;
     bool      owns_data;
     struct ls_tensor *base;  /* of a view: the tensor whose values these are; or NULL */
+    bool      is_lent;  /* a view or a recorded operation holds the address of its values */
     uint64_t  written;  /* the call that wrote these values last, through views too; in base */
     const ls_origin *origin; /* or NULL */
     /* autograd */
@@ -50,6 +51,7 @@ struct ls_tensor {
     bool      has_grad;         /* a backward has reached it */
     bool      grad_fresh;       /* zeroed since: the next gradient is stored, not added */
     ls_tensor *grad;            /* whole; or NULL. Read it through ls_tensor_grad() */
+    bool      is_seen;          /* of a gradient: it was handed out; who has it sees its changes and may write it */
     bool      retains_grad;     /* of a result: backward leaves its gradient in grad */
     struct ls_hook *hooks;      /* called once a backward has added to grad */
     struct ls_record *record;   /* the operation that made it, or NULL */
@@ -78,6 +80,8 @@ bool ls_tensor_usable(const ls_tensor *t, const char *what);
 int64_t ls_tensor_row_count(const ls_tensor *t); /* elements of one row: all but axis 0 */
 /* The gradient with its values in place (zeros are written lazily); NULL where there is none. */
 ls_tensor *ls_tensor_grad(const ls_tensor *t);
+ls_tensor *ls_tensor_grad_show(ls_tensor *t);         /* the same, for a program, which may keep and write it */
+void       ls_tensor_grad_wrote(const ls_tensor *t); /* its gradient changes, or is void */
 /* Where gradients go: made at the first call. NULL, with the context failed, without memory. */
 ls_tensor *ls_tensor_grad_make(ls_tensor *t);
 void       ls_tensor_grad_set(ls_tensor *t, ls_tensor *grad); /* t takes grad over, and ends the old one */

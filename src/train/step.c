@@ -42,7 +42,7 @@ bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_pha
     ls_tensor *loss = ls_returned(ctx, run->loss(pred, y), pred, "the loss function");
     lap(phases, &phases->forward, LS_FORWARD, &clock, ls_clock_s());
 
-    ls_optim_zero_grad(run->optim);
+    ls_zero_grad_to_none(run->optim->params);
     ls_update update = ls_optim_begin(run->optim);
     ctx->update = &update;
     ls_backward(ctx, loss);

@@ -113,6 +113,19 @@ Test(made, refusals_are_sentences)
             ls_sum_axes(a, LS_AXES(1, -1), false));
     REFUSED(LS_ERR_ARG, "permute: each axis of shape [5, 3] must be named once",
             ls_permute(a, LS_AXES(0, 0)));
+    const ls_axes none = { -1, { 0 } }, many = { LS_MAX_NDIM + 1, { 0 } };
+    REFUSED(LS_ERR_ARG, "sum: a list of -1 axes; a shape has 0 to 6", ls_sum_axes(a, none, false));
+    REFUSED(LS_ERR_ARG, "mean: a list of 7 axes; a shape has 0 to 6",
+            ls_var_axes(a, many, true, false));
+    REFUSED(LS_ERR_ARG, "amax: a list of 7 axes; a shape has 0 to 6", ls_amax(a, many, false));
+    REFUSED(LS_ERR_ARG, "permute: each axis of shape [5, 3] must be named once",
+            ls_permute(a, many));
+    REFUSED(LS_ERR_ARG, "clamp: a bound is NaN; -INFINITY and INFINITY stand for none",
+            ls_clamp(a, NAN, 1));
+    REFUSED(LS_ERR_ARG, "clamp: a bound is NaN", ls_clamp(a, 0, NAN));
+    REFUSED(LS_ERR_TYPE, "argmax: input 1 must be floating, but is int64", ls_argmin(k, 0));
+    REFUSED(LS_ERR_SHAPE, "view: dimensions are 0 or more, or one is -1 ([5, 3])",
+            ls_view(a, LS_SHAPE(-2, 3)));
     REFUSED(LS_ERR_ARG, "narrow: 3 elements from 2 of axis 1 of shape [5, 3]",
             ls_narrow(a, 1, 2, 3));
     REFUSED(LS_ERR_ARG, "slice: a step of 0; steps are 1 or more", ls_slice(a, 0, 0, 5, 0));
@@ -159,6 +172,26 @@ Test(made, losses_refuse_what_they_do_not_know)
             ls_nll_loss(a, k));
     REFUSED(LS_ERR_DATA, "nll_loss: a label is class 7, but there are outputs for 0 to 2",
             ls_nll_loss(ls_narrow(a, 0, 0, 2), k));
+    REFUSED(LS_ERR_ARG, "huber_loss: beta must be above 0",
+            ls_huber_loss_with(a, a, WITH(.beta = NAN)));
+    REFUSED(LS_ERR_ARG, "cross_entropy: label_smoothing lies between 0 and 1",
+            ls_cross_entropy_with(ls_narrow(a, 0, 0, 2), k, WITH(.label_smoothing = NAN)));
+    REFUSED(LS_ERR_ARG,
+            "mse_loss: 7 is no reduction; there are LS_MEAN, LS_SUM, LS_NONE and LS_BATCH_MEAN",
+            ls_mse_loss_with(a, a, WITH(.reduction = (ls_reduction)7)));
+    REFUSED(LS_ERR_ARG, "nll_loss: 7 is no reduction",
+            ls_nll_loss_with(ls_narrow(a, 0, 0, 2), ls_labels_of(ctx, 0, 1),
+                             WITH(.reduction = (ls_reduction)7)));
+    REFUSED(LS_ERR_SHAPE,
+            "bce_loss: weights of shape [5, 3] do not broadcast to elements of shape [3]",
+            ls_bce_loss_with(ls_zeros(ctx, LS_SHAPE(3)), ls_zeros(ctx, LS_SHAPE(3)),
+                             WITH(.weight = a)));
+    REFUSED(LS_ERR_SHAPE,
+            "bce_with_logits: weights of shape [5, 3] do not broadcast to elements of shape [3]",
+            ls_bce_with_logits_with(ls_select(a, 0, 0), ls_select(a, 0, 0), WITH(.pos_weight = a)));
+    REFUSED(LS_ERR_SHAPE,
+            "bce_with_logits: weights of shape [4] do not broadcast to elements of shape [5, 3]",
+            ls_bce_with_logits_with(a, a, WITH(.weight = b)));
     REFUSED(LS_ERR_SHAPE, "cross_entropy: there must be a weight for each of 3 classes",
             ls_cross_entropy_with(ls_narrow(a, 0, 0, 2), k, WITH(.weight = b)));
 }
@@ -206,6 +239,22 @@ Test(made, infinities_and_nan_are_kept)
         GIVES(ls_logsumexp(finite, 0, false), inf);
         GIVES(ls_logsumexp(ls_narrow(x, 0, 2, 1), 0, false), -inf);
         cr_assert_eq(ls_class_at(ls_argmax(x, 0), 0), 0);
+        cr_assert_eq(ls_finish(ctx), 0);
+    }
+}
+
+/* A NaN stops no gradient: the parameters before it must not stay finite beside a cost that is not. */
+Test(made, a_gradient_passes_where_relu_keeps_nan)
+{
+    for (int type = LS_FLOAT32; type <= LS_FLOAT64; type++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = (ls_dtype)type });
+        ls_tensor *x = ls_requires_grad(
+            ls_tensor_of(ctx, LS_SHAPE(6), NAN, 1, 0, -0.0, -1, INFINITY));
+        ls_backward(ctx, ls_sum(ls_mul_scalar(ls_relu(x), 3)));
+        GIVES(ls_grad(x), 3, 3, 0, 0, 0, 3);
+        ls_zero_grad(LS_LIST(x));
+        ls_backward(ctx, ls_mse_loss(ls_relu(x), ls_zeros(ctx, LS_SHAPE(6))));
+        cr_expect(isnan(ls_at(ls_grad(x), 0)));
         cr_assert_eq(ls_finish(ctx), 0);
     }
 }
@@ -282,12 +331,37 @@ Test(made, comparisons_and_places)
     cr_assert_eq(ls_finish(ctx), 0);
 }
 
+/* Labels that no floating number holds are compared as they are. */
+Test(made, large_labels_are_compared_as_integers)
+{
+    for (int i = 0; i < 4; i++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = i % 2 ? LS_FLOAT64 : LS_FLOAT32 });
+        const int64_t large = (int64_t)1 << (i % 2 ? 53 : 24), far = INT64_MAX;
+        ls_tensor *a = ls_labels_of(ctx, large, large + 1, -large, far),
+                  *b = ls_labels_of(ctx, large + 1, large + 1, -large - 1, far - 1);
+        ls_tensor *square = ls_view(a, LS_SHAPE(2, 2)), *row = ls_labels_of(ctx, large + 1, far);
+        if (i > 1) a = ls_split_rows(a), b = ls_split_rows(b), square = ls_split_rows(square);
+#define WHOLE(t) (i > 1 ? ls_whole(ctx, t) : (t))
+        GIVES(WHOLE(ls_equal(a, b)), 0, 1, 0, 0);
+        GIVES(WHOLE(ls_not_equal(a, b)), 1, 0, 1, 1);
+        GIVES(WHOLE(ls_less(a, b)), 1, 0, 0, 0);
+        GIVES(WHOLE(ls_less_equal(a, b)), 1, 1, 0, 0);
+        GIVES(WHOLE(ls_greater(a, b)), 0, 0, 1, 1);
+        GIVES(WHOLE(ls_greater_equal(a, b)), 0, 1, 1, 1);
+        GIVES(WHOLE(ls_less(square, row)), 1, 1, 1, 0);
+        cr_assert_eq(ls_dtype_of(ls_equal(a, b)), i % 2 ? LS_FLOAT64 : LS_FLOAT32);
+        cr_assert_eq(ls_finish(ctx), 0, "%s", ls_error_text(ctx));
+    }
+}
+
 Test(made, labels_move_as_numbers_do)
 {
     ls_ctx *ctx = ls_start(NULL);
     ls_tensor *k = ls_arange_labels(ctx, 0, 6, 1), *pairs = ls_view(k, LS_SHAPE(2, 3));
     GIVES(ls_transpose(pairs, 0, 1), 0, 3, 1, 4, 2, 5);
     GIVES(ls_slice(k, 0, -4, 100, 2), 2, 4);
+    GIVES(ls_slice(k, 0, 1, 6, INT64_MAX), 1);
+    GIVES(ls_slice(k, 0, INT64_MIN, INT64_MAX, 5), 0, 5);
     GIVES(ls_select(pairs, 1, 2), 2, 5);
     GIVES(ls_index_select(pairs, 0, ls_labels_of(ctx, 1, 1)), 3, 4, 5, 3, 4, 5);
     GIVES(ls_cat(LS_LIST(ls_narrow(k, 0, 4, 2), ls_narrow(k, 0, 0, 1)), 0), 4, 5, 0);
@@ -376,4 +450,21 @@ Test(made, names_are_those_of_pytorch)
     NAMED("NllLoss2DBackward0",
           ls_nll_loss(ls_view(ls_cat(LS_LIST(x, z), 1), LS_SHAPE(7, 4, 2)), m.pairs));
     ls_finish(ctx);
+}
+
+/* Calls of one operation have the names they are made under, whatever an earlier step called it. */
+Test(made, names_are_those_of_this_step)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *x = ls_requires_grad(ls_rand(ctx, LS_SHAPE(6)));
+    for (int step = 0; step < 6; step++) {
+        const bool is_odd = step % 2;
+        ls_step_begin(ctx);
+        NAMED(is_odd ? "AddBackward0" : "SubBackward0",
+              is_odd ? ls_add_scalar(x, -1) : ls_sub_scalar(x, 1));
+        NAMED(is_odd ? "ViewBackward0" : "ReshapeAliasBackward0",
+              is_odd ? ls_view(x, LS_SHAPE(2, 3)) : ls_reshape(x, LS_SHAPE(2, 3)));
+        NAMED("MeanBackward0", is_odd ? ls_mean(x) : ls_l1_loss(x, ls_zeros(ctx, LS_SHAPE(6))));
+    }
+    cr_assert_eq(ls_finish(ctx), 0, "%s", ls_error_text(ctx));
 }

@@ -151,7 +151,7 @@ static double ref_unary_back(ls_dtype t, ls_unary op, double c, double x, double
 {
     switch (op) {
     case LS_UNARY_RELU:
-        return x > 0 ? g : 0;
+        return x <= 0 ? 0 : g;
     case LS_UNARY_TANH:
         return times(t, g, minus(t, 1, times(t, y, y)));
     case LS_UNARY_EXP:

@@ -84,6 +84,61 @@ Test(autograd, zero_or_none)
     ls_finish(ctx);
 }
 
+/* A gradient is what ls_grad() gave, also by a pointer from before, and what is written to it counts. */
+Test(autograd, gradients_written_by_hand)
+{
+    for (int i = 0; i < 4; i++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = i % 2 ? LS_FLOAT64 : LS_FLOAT32 });
+        ls_tensor *w = parameter(ctx, 3);
+        ls_optim *o = ls_sgd_new(ctx, LS_LIST(w), &(ls_sgd_opts){ .lr = 1 });
+        ls_backward(ctx, ls_mul(w, w));
+        ls_tensor *g = i < 2 ? ls_grad(w) : NULL;
+        ls_zero_grad(LS_LIST(w));
+        if (!g) g = ls_grad(w);
+        cr_expect(eq(dbl, ls_item(g), 0));
+        ls_fill_(g, 5);
+        cr_expect(eq(dbl, ls_item(ls_grad(w)), 5));
+        ls_backward(ctx, ls_mul(w, w));
+        cr_expect(eq(dbl, ls_item(g), 11));
+        ls_zero_grad(LS_LIST(w));
+        ls_fill_(g, 2);
+        ls_optim_step(ctx, o);
+        cr_expect(eq(dbl, ls_item(w), 1));
+        ls_zero_grad_to_none(LS_LIST(w));
+        ls_backward(ctx, ls_mul(w, w));
+        cr_expect(eq(dbl, ls_item(ls_grad(w)), 2));
+        cr_assert_eq(ls_finish(ctx), 0, "%s", ls_error_text(ctx));
+    }
+}
+
+/* What a backward needs of a gradient: as it is, or it is said that it has changed. */
+Test(autograd, gradients_among_values)
+{
+    for (int change = 0; change < 4; change++) {
+        ls_ctx *ctx = ls_start(NULL);
+        ls_tensor *w = parameter(ctx, 3), *v = parameter(ctx, 1);
+        ls_backward(ctx, ls_mul(w, w));
+        ls_tensor *with_v = ls_mul(ls_mul(ls_grad(w), v), v),
+                  *with_w = ls_mul(ls_mul(ls_grad(w), w), w);
+        if (change == 0) ls_backward(ctx, with_w);
+        if (change == 1) ls_zero_grad(LS_LIST(w));
+        if (change == 2) ls_backward(ctx, ls_pow(w, 3));
+        if (change == 3) ls_zero_grad_to_none(LS_LIST(w));
+        if (change == 0) cr_expect(eq(dbl, ls_item(ls_grad(w)), 6 + 2 * 6 * 3));
+        ls_backward(ctx, with_v);
+        FAILS(ctx, LS_ERR_USE, "modified by an inplace operation");
+    }
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *w = parameter(ctx, 3), *v = parameter(ctx, 1);
+    ls_backward(ctx, ls_mul(w, w));
+    ls_backward(ctx, ls_mul(ls_mul(ls_grad(w), v), v));
+    cr_expect(eq(dbl, ls_item(ls_grad(v)), 12));
+    ls_zero_grad(LS_LIST(w));
+    ls_backward(ctx, ls_add(ls_mul(ls_mul(ls_grad(w), w), w), ls_mul(w, w))); /* 0 as a constant */
+    cr_expect(eq(dbl, ls_item(ls_grad(w)), 6));
+    cr_assert_eq(ls_finish(ctx), 0, "%s", ls_error_text(ctx));
+}
+
 Test(autograd, values_on_the_way)
 {
     for (int split = 0; split < 2; split++) {

@@ -8,6 +8,31 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Views, graphs and gradients that are older than the optimizer are of its parameters all the same. */
+Test(changes, what_is_older_than_the_optimizer)
+{
+    for (int i = 0; i < 4; i++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = i % 2 ? LS_FLOAT64 : LS_FLOAT32 });
+        if (i > 1) ls_step_begin(ctx);
+        ls_tensor *w = ls_requires_grad(ls_tensor_of(ctx, LS_SHAPE(3), 1, 2, 3)),
+                  *same = ls_detach(w), *column = ls_view(w, LS_SHAPE(3, 1)),
+                  *y = ls_sum(ls_mul(w, w));
+        ls_backward(ctx, ls_sum(ls_mul(w, w)));
+        const ls_tensor *g = ls_grad(w);
+        ls_optim *o = ls_sgd_new(ctx, LS_LIST(w), &(ls_sgd_opts){ .lr = 0.125 });
+        ls_backward(ctx, y);
+        cr_assert(g == ls_grad(w));
+        ls_optim_step(ctx, o);
+        for (int k = 0; k < 3; k++) {
+            cr_expect_eq(ls_at(g, k), 4 * (k + 1));
+            cr_expect_eq(ls_at(w, k), (k + 1) / 2.0);
+            cr_expect_eq(ls_at(same, k), (k + 1) / 2.0);
+            cr_expect_eq(ls_at(column, k), (k + 1) / 2.0);
+        }
+        cr_assert_eq(ls_finish(ctx), 0, "%s", ls_error_text(ctx));
+    }
+}
+
 /* ---- values that backward needs -------------------------------------------------------------- */
 typedef struct changing {
     ls_ctx *ctx;
