@@ -220,6 +220,16 @@ def nothing_depends_on_signals_that_were_ignored_before():
     assert code == 65, (code, text)
 
 
+def a_job_that_cannot_say_its_step_does_not_hang():
+    """As on a full disk, where the lock has no text."""
+    os.makedirs('runs/a')
+    open('runs/a/.lockstep.lock', 'w').close()  # of a job that was killed
+    code, text = run(': > runs/a/.lockstep.lock; sleep 3; exit 65\n', '--hang-timeout=1s')
+    assert code == 65, (code, text)
+    code, text = run('sleep 3; exit 65\n', '--hang-timeout=1s', '--max-restarts=0')
+    assert code == 71, (code, text)
+
+
 def one_launcher_a_directory():
     os.makedirs('runs/a')
     job = begin('touch ready; exec sleep 50\n')
