@@ -237,6 +237,7 @@ typedef struct ls_job {
     double        silent_s;        /* of one that hung: how long there was no step when it was ended */
     int64_t       step; /* done; -1: none seen */
     char          old[160]; /* what the lock said when it began, of a job before */
+    int64_t       old_ns;   /* when that was written */
     int           code, signal; /* mpirun's */
     int           ended, rank_signal; /* of the rank that ended first, by a signal */
     bool          hung;

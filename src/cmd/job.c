@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -125,25 +126,32 @@ static bool listen_to(ls_job *j, int ms)
 }
 
 /* ---- the step that the root has done --------------------------------------------------------- */
-/* The lock on the directory: a line on who has it, then the step. */
-static void read_lock(const char *dir, char *text, size_t bytes)
+/* The lock on the directory: a line on who has it, then the step. -> when it was written, in ns; 0: there is
+ * none. */
+static int64_t read_lock(const char *dir, char *text, size_t bytes)
 {
     char path[4096];
+    struct stat about;
     *text = '\0';
     snprintf(path, sizeof path, "%s/.lockstep.lock", dir);
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-    if (file < 0) return;
+    if (file < 0) return 0;
+    int64_t at_ns = 0;
+    if (!fstat(file, &about)) at_ns = about.st_mtim.tv_sec * 1000000000 + about.st_mtim.tv_nsec;
     ssize_t got = read(file, text, bytes - 1);
     text[got > 0 ? got : 0] = '\0';
     (void)close(file);
+    return at_ns;
 }
 
-/* A job that was killed leaves its lock, whose step is not that of the one after it. */
+/* A job that was killed leaves its lock, whose step is not that of the one after it. One that cannot write its
+ * own, as the disk is full, says nothing, and only its deadline can tell whether it hangs. */
 static void look_at_step(ls_job *j, double now)
 {
     char text[256];
-    read_lock(j->dir, text, sizeof text);
+    int64_t at_ns = read_lock(j->dir, text, sizeof text);
     const char *at = strstr(text, "\nstep ");
+    if (!*text && at_ns && at_ns != j->old_ns) j->seen_s = now;
     if (!at || (*j->old && !strncmp(text, j->old, strlen(j->old)))) return;
     char *end;
     int64_t step = strtoll(at + 6, &end, 10);
@@ -175,7 +183,7 @@ ls_status ls_job_start(ls_job *j, const char *const *args, int64_t count, const 
     pid_t parent = getpid();
     *j = (ls_job){ .dir = dir, .note = note, .count = count, .ended = -1, .step = -1 };
     j->begin_s = ls_clock_s();
-    read_lock(dir, j->old, sizeof j->old);
+    j->old_ns = read_lock(dir, j->old, sizeof j->old);
     j->old[strcspn(j->old, "\n")] = '\0';
     if (pipe2(err, O_CLOEXEC) != 0)
         return ls_failure_set(f, LS_ERR_IO, "mpirun cannot be started: %s", strerror(errno));

@@ -51,7 +51,8 @@ typedef struct state {
     int failed_code, failed_signal;
     bool has_failed, is_fresh;
     ls_note note;
-    char old[4096]; /* the newest checkpoint when a fresh run began */
+    char self[4096]; /* this program's path as it began: an installation may replace the file */
+    char old[4096];  /* the newest checkpoint when a fresh run began */
     struct stat old_about;
 } state;
 
@@ -87,27 +88,34 @@ static double left_s(const state *s)
     return left < 1e-3 ? 0 : left;
 }
 
+/* What this process must know and be to start others. Where its parent has it ignore SIGCHLD, it could wait
+ * for none. */
+static bool prepare(state *s)
+{
+    (void)signal(SIGCHLD, SIG_DFL);
+    if (readlink("/proc/self/exe", s->self, sizeof s->self - 1) < 1)
+        ls_fail(s->ctx, LS_ERR_IO, "/proc/self/exe: %s", strerror(errno));
+    return !ls_error(s->ctx);
+}
+
 /* mpirun's own words, -np, the ranks, and train's; the last --stop-before is the one that counts: what is left. */
 static const char *const *make_args(const state *s, double rest_s, int64_t words,
                                     const char *const *word, ls_arena *a)
 {
-    static char self[4096];
     char seconds[LS_REAL_CHARS];
     char *own = ls_arena_take(a, strlen(s->o->mpirun) + 1), *number = ls_arena_take(a, 24), *rest;
     char *left = ls_arena_take(a, 64);
     int64_t options = 0; /* words before those that are none, whatever they begin with */
     const char **args = ls_arena_take(a, ((size_t)words + strlen(s->o->mpirun) / 2 + 8) *
                                              sizeof *args);
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     int64_t n = 0;
-    if (!own || !number || !left || !args || length < 1) return NULL;
-    self[length] = '\0';
+    if (!own || !number || !left || !args) return NULL;
     strcpy(own, s->o->mpirun);
     for (char *w = strtok_r(own, " ", &rest); w; w = strtok_r(NULL, " ", &rest)) args[n++] = w;
     sprintf(number, "%lld", (long long)s->count);
     args[n++] = "-np";
     args[n++] = number;
-    args[n++] = self;
+    args[n++] = s->self;
     snprintf(left, 64, "--stop-before=%s", ls_real_text(rest_s, seconds));
     while (options < words && strcmp(word[options], "--") != 0) options++;
     for (int64_t i = 0; i <= words; i++) {
@@ -303,7 +311,7 @@ static void run(ls_ctx *ctx, int64_t count, const char *const *words)
     int64_t train;
     if (getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMIX_RANK"))
         ls_fail(ctx, LS_ERR_USE, "launch starts mpirun itself: call it without");
-    else if (read_words(ctx, count, words, &o, &a, &train)) {
+    else if (read_words(ctx, count, words, &o, &a, &train) && prepare(&s)) {
         if (ls_settings_begin(&settings, &ls_config_schema, &c, &a, &f)) ls_fail_with(ctx, &f);
         else if (!ls_config_share(ctx, count - train - 1, words + train + 1, &settings)) {
             char *dir = NULL;

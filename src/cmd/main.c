@@ -83,8 +83,10 @@ static double early_deadline(int argc, char **argv)
 {
     const char *text = getenv("LS_DEADLINE");
     double s = 0;
-    for (int i = 1; i < argc; i++)
+    for (int i = 1; i < argc; i++) {
         if (!strncmp(argv[i], "--deadline=", 11)) text = argv[i] + 11;
+        else if (!strcmp(argv[i], "--deadline") && i + 1 < argc) text = argv[i + 1];
+    }
     return text && ls_text_real(text, &s) && s > 0 ? s : 0;
 }
 

@@ -67,7 +67,7 @@ static ls_dataset *dataset_of_row(ls_ctx *ctx, const ls_config *c, const char *t
     for (char *rest = copy, *word; (word = strsep(&rest, ","));) {
         char quoted[LS_QUOTE_CHARS];
         word += strspn(word, " ");
-        word[strcspn(word, " ")] = 0;
+        for (size_t n = strlen(word); n > 0 && word[n - 1] == ' '; n--) word[n - 1] = 0;
         if (ls_text_real(word, &values[count++])) continue;
         return ls_fail(ctx, LS_ERR_ARG, "--row: %s is no number", ls_quote(word, quoted)), NULL;
     }

@@ -43,6 +43,7 @@ typedef struct ls_layout {
                            * lie in order; -1 */
     int64_t       stride; /* from chunk to chunk; 0: contiguous */
     int64_t       file_bytes;
+    bool          has_shape; /* rows and their shape are known */
 } ls_layout;
 /* DATA, by name, for what cannot be read as rows of numbers. file_bytes: data must lie within. */
 ls_status ls_h5_layout(hid_t set, const char *path, const char *name, int64_t file_bytes, ls_layout *l,

@@ -6,8 +6,10 @@
  * zeros, as garbage, or as somebody else's file, and is refused by name with what helps.
  *
  * Called by table.c when it opens, and for descriptions. */
+#include "base/child.h"
 #include "store/h5.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- types ----------------------------------------------------------------------------------- */
@@ -129,8 +131,10 @@ static ls_status find_shape(const subject *s)
     ls_table_info *about = &s->l->about;
     hsize_t dim[H5S_MAX_RANK];
     hid_t space = H5Dget_space(s->set);
+    bool is_null = H5Sget_simple_extent_type(space) == H5S_NULL;
     int ndim = H5Sget_simple_extent_dims(space, dim, NULL);
     ls_h5_close(space);
+    if (is_null) return REFUSE(s, "%s", "has no values");
     if (ndim < 0) return ls_h5_failure(s->f, LS_ERR_DATA, "%s is damaged", s->path.text);
     if (ndim == 0) return REFUSE(s, "%s", "is a single value: the first dimension must count rows");
     if (ndim > LS_MAX_NDIM)
@@ -147,6 +151,7 @@ static ls_status find_shape(const subject *s)
         about->row.dim[i - 1] = (int64_t)dim[i];
         about->row_bytes *= (size_t)dim[i];
     }
+    s->l->has_shape = true;
     if (about->row_bytes == 0) return REFUSE(s, "%s", "has rows without a single value");
     return LS_OK;
 }
@@ -221,25 +226,27 @@ static ls_status check_chunks(const subject *s)
     return s->f->status;
 }
 
+/* Of a virtual dataset HDF5 may not even be asked for the shape: it would open the sources. */
 static ls_status check_layout(const subject *s, bool is_readable, int64_t file_bytes)
 {
+    H5D_layout_t layout = H5Pget_layout(s->creation);
+    if (layout == H5D_VIRTUAL)
+        return REFUSE(s, "%s",
+                      "is a virtual dataset, whose missing sources would read as zeros: "
+                      "copy its values into a plain one");
     if (find_shape(s)) return s->f->status;
     if (!is_readable)
         return REFUSE(s,
                       "holds values of type %s: only integers of whole bytes and IEEE floating "
                       "numbers are read",
                       s->l->about.type);
-    switch (H5Pget_layout(s->creation)) {
+    switch (layout) {
     case H5D_COMPACT:
         return LS_OK;
     case H5D_CONTIGUOUS:
         return check_contiguous(s, file_bytes);
     case H5D_CHUNKED:
         return check_chunks(s);
-    case H5D_VIRTUAL:
-        return REFUSE(s, "%s",
-                      "is a virtual dataset, whose missing sources would read as zeros: "
-                      "copy its values into a plain one");
     default:
         return ls_h5_failure(s->f, LS_ERR_DATA, "%s is damaged", s->path.text);
     }
@@ -274,15 +281,23 @@ typedef struct walk {
     bool failed;
 } walk;
 
-static void add_name(walk *w, const char *name, const ls_table_info *about)
+/* Behind a name: " [4, 3]", or nothing. */
+static void add_shape(const ls_layout *l, char text[sizeof(ls_shown) + 1])
 {
-    int64_t dim[LS_MAX_NDIM + 1] = { about->rows };
-    for (int i = 0; i < about->row.ndim; i++) dim[i + 1] = about->row.dim[i];
-    char one[400];
+    int64_t dim[LS_MAX_NDIM + 1] = { l->about.rows };
+    for (int i = 0; i < l->about.row.ndim; i++) dim[i + 1] = l->about.row.dim[i];
+    *text = '\0';
+    if (l->has_shape)
+        snprintf(text, sizeof(ls_shown) + 1, " %s", ls_show_shape(l->about.row.ndim + 1, dim).text);
+}
+
+static void add_name(walk *w, const char *name, const ls_layout *l)
+{
+    char one[400], shape[sizeof(ls_shown) + 1];
+    add_shape(l, shape);
     size_t used = strlen(w->names->text),
            room = sizeof w->names->text - sizeof ", and 1000000 more";
-    int length = snprintf(one, sizeof one, "%s/%s %s", used ? ", " : "", ls_show(name).text,
-                          ls_show_shape(about->row.ndim + 1, dim).text);
+    int length = snprintf(one, sizeof one, "%s/%s%s", used ? ", " : "", ls_show(name).text, shape);
     if (w->left_out || used + (size_t)length >= room) w->left_out++;
     else memcpy(w->names->text + used, one, (size_t)length + 1);
 }
@@ -290,10 +305,9 @@ static void add_name(walk *w, const char *name, const ls_table_info *about)
 static void print_line(walk *w, const char *name, const ls_layout *l, const ls_failure *refused)
 {
     const ls_table_info *about = &l->about;
-    int64_t dim[LS_MAX_NDIM + 1] = { about->rows };
-    for (int i = 0; i < about->row.ndim; i++) dim[i + 1] = about->row.dim[i];
-    int put = fprintf(w->out, "/%s %s %s", ls_show(name).text,
-                      ls_show_shape(about->row.ndim + 1, dim).text, about->type);
+    char shape[sizeof(ls_shown) + 1];
+    add_shape(l, shape);
+    int put = fprintf(w->out, "/%s%s %s", ls_show(name).text, shape, about->type);
     if (put >= 0 && refused->status) put = fprintf(w->out, ", not readable: %s", refused->text);
     else if (put >= 0 && about->chunk_rows)
         put = fprintf(w->out, ", chunks of %lld rows (%s)%s%s", (long long)about->chunk_rows,
@@ -312,7 +326,7 @@ static herr_t visit(hid_t root, const char *name, const H5O_info_t *info, void *
     if (set < 0) return 0;
     ls_h5_layout(set, w->path, name, w->file_bytes, &l, &refused);
     ls_h5_close(set);
-    if (w->names) add_name(w, name, &l.about);
+    if (w->names) add_name(w, name, &l);
     else print_line(w, name, &l, &refused);
     return w->failed;
 }
@@ -331,11 +345,10 @@ ls_shown ls_h5_dataset_names(hid_t file)
     return names;
 }
 
-ls_status ls_file_describe(const char *path, FILE *out, ls_failure *f)
+static ls_status describe(const char *path, FILE *out, ls_failure *f)
 {
     walk w = { .out = out, .path = path };
     int fd;
-    if (!ls_h5_has_room(f)) return f->status;
     ls_h5_turn turn = ls_h5_begin();
     hid_t file = ls_h5_open(path, &fd, &w.file_bytes, f);
     if (file >= 0) {
@@ -349,4 +362,33 @@ ls_status ls_file_describe(const char *path, FILE *out, ls_failure *f)
     }
     ls_h5_end(turn);
     return f->status;
+}
+
+typedef struct trial {
+    const char *path;
+    ls_h5_turn turn;
+} trial;
+
+static void try_describing(void *of, ls_failure *f)
+{
+    const trial *t = of;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    ls_h5_end(t->turn);
+    if (out) describe(t->path, out, f);
+    else ls_failure_memory(f, bytes + 1, "describing %s", ls_show(t->path).text);
+    if (out) (void)fclose(out); /* nobody reads it */
+    free(text);
+}
+
+/* As in table.c, a child is shown the file first. */
+ls_status ls_file_describe(const char *path, FILE *out, ls_failure *f)
+{
+    enum { LIMIT_S = 20 };
+    if (!ls_h5_has_room(f)) return f->status;
+    trial t = { path, ls_h5_begin() };
+    ls_status status = ls_child_run(try_describing, &t, LIMIT_S, ls_show(path).text, f);
+    ls_h5_end(t.turn);
+    return status ? status : describe(path, out, f);
 }

@@ -241,6 +241,36 @@ Test(csv, gzip)
     expect_table("a.h5", "/x", H5T_FLOAT, 4, 2, 1, VALUES(1, 3));
 }
 
+/* gzip data may follow each other, and zeros may fill a block up; other bytes are a part that is damaged. */
+Test(csv, gzip_in_parts)
+{
+    enum { MOST = 256 };
+    size_t count;
+    write_gzip("a.csv.gz", "1,2\n3,4\n", 8);
+    char *gz = read_text("a.csv.gz", &count), both[MOST] = "";
+    cr_assert(2 * count < MOST);
+    memcpy(both, gz, count);
+    memcpy(both + count, gz, count);
+    write_bytes("a.csv.gz", both, MOST);
+    expect_end(lockstep("convert", "a.csv.gz", "a.h5"), 0, NULL, "");
+    expect_table("a.h5", "/x", H5T_FLOAT, 4, 4, 1, VALUES(1, 3, 1, 3));
+    for (size_t end = 2 * count; end <= MOST; end += MOST - 2 * count) {
+        both[count] ^= 4;
+        write_bytes("a.csv.gz", both, end);
+        expect_end(lockstep("convert", "a.csv.gz", "b.h5"), 65, "",
+                   "lockstep: a.csv.gz: the gzip data are damaged\n");
+        both[count] ^= 4;
+    }
+    write_bytes("a.csv.gz", both, count + 1);
+    expect_end(lockstep("convert", "a.csv.gz", "b.h5"), 65, "",
+               "lockstep: a.csv.gz is cut off: it ends in the middle of its gzip data\n");
+    both[MOST - 2] = 1;
+    write_bytes("a.csv.gz", both, MOST);
+    expect_end(lockstep("convert", "a.csv.gz", "b.h5"), 65, "",
+               "lockstep: a.csv.gz: the gzip data are damaged\n");
+    free(gz);
+}
+
 /* ---- IDX ------------------------------------------------------------------------------------- */
 static const unsigned char images[] = { 0, 0, 8, 3, 0, 0, 0,   3,   0,   0,   0, 2, 0,  0,
                                         0, 2, 0, 1, 2, 3, 255, 254, 128, 127, 8, 9, 10, 11 };

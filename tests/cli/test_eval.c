@@ -169,6 +169,8 @@ Test(eval, predicts_values)
     expect_end(lockstep("predict", "runs/line", "--row=1,2,3"), 78, "", NULL);
     expect_end(lockstep("predict", "runs/line", "--row=1,two"), 64, "",
                "lockstep: --row: \"two\" is no number\n");
+    expect_end(lockstep("predict", "runs/line", "--row= 1 5 ,2"), 64, "",
+               "lockstep: --row: \"1 5\" is no number\n");
     expect_end(lockstep("predict", "runs/line", "--row=1,2", "--out=c.h5"), 64, "",
                "lockstep: --row is instead of --data and --out\n");
     expect_end(lockstep("predict", "runs/line"), 64, "",

@@ -36,17 +36,17 @@ time.sleep(50)
 results = []
 
 
-def begin(script, *words, train=()):
+def begin(script, *words, train=(), program=LOCKSTEP, before=None):
     name = './mpirun%d' % len(os.listdir('.'))
     with open(name, 'w') as out:
         out.write(script if script.startswith('#!') else HEAD + script)
     os.chmod(name, 0o755)
-    return subprocess.Popen([LOCKSTEP, 'launch', '-n', '4', '--mpirun', name, *words, '--', 'train', 'a.yaml', *train],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([program, 'launch', '-n', '4', '--mpirun', name, *words, '--', 'train', 'a.yaml', *train],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=before)
 
 
-def run(script, *words, train=()):
-    job = begin(script, *words, train=train)
+def run(script, *words, **how):
+    job = begin(script, *words, **how)
     _, text = job.communicate(timeout=60)
     return job.returncode, text
 
@@ -206,6 +206,28 @@ def a_rank_that_was_asked_to_stop_is_not_started_again():
     code, text = run('echo "mpirun noticed that process rank 1 with PID 0 on node a exited on signal 15 (Terminated)."'
                      ' > said\nd=$(printf "%070d" 0 | tr 0 -)\n(echo $d; cat said; echo $d) >&2; exit 143\n')
     assert code == 75 and len(starts()) == 1 and 'run again' in text, (code, text)
+
+
+def a_program_that_is_replaced_is_started_as_the_new_one():
+    shutil.copy(LOCKSTEP, 'lockstep')
+    code, text = run('cp lockstep new; mv new lockstep\nexit $((72 - 2 * times))\n', program='./lockstep')
+    path = os.path.realpath('lockstep')
+    assert [s[3:5] for s in starts()] == 3 * [[path, 'train']], (code, text, starts())
+
+
+def nothing_depends_on_signals_that_were_ignored_before():
+    code, text = run('exit 65\n', before=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert code == 65, (code, text)
+
+
+def a_job_that_cannot_say_its_step_does_not_hang():
+    """As on a full disk, where the lock has no text."""
+    os.makedirs('runs/a')
+    open('runs/a/.lockstep.lock', 'w').close()  # of a job that was killed
+    code, text = run(': > runs/a/.lockstep.lock; sleep 3; exit 65\n', '--hang-timeout=1s')
+    assert code == 65, (code, text)
+    code, text = run('sleep 3; exit 65\n', '--hang-timeout=1s', '--max-restarts=0')
+    assert code == 71, (code, text)
 
 
 def one_launcher_a_directory():

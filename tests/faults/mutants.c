@@ -2,8 +2,8 @@
  *
  *   mutants KIND FILE SEED FROM COUNT [every]
  *
- * KIND is checkpoint (the reader of checkpoints), data (tables /x and /y: every row is read and held
- * against the unchanged file's) or config (the reader of configurations). Mutants are numbered; number N is
+ * KIND is checkpoint (the reader of checkpoints), data (the file is described, and of tables /x and /y
+ * every row is read and held against the unchanged file's) or config (the reader of configurations). Mutants are numbered; number N is
  * made from SEED and N alone, so that one of them can be made again. With "every", mutant N is the file with
  * one bit of byte N changed. They are read in a child that is made anew where it crashes, or takes longer
  * than a mutant may.
@@ -163,8 +163,11 @@ static ls_status read_set(const char *path, int which, struct numbers *out, ls_f
 static outcome read_data(const char *path)
 {
     struct numbers n = { 0 };
-    ls_failure f = { 0 };
+    ls_failure f = { 0 }, unwanted = { 0 };
     outcome result = REFUSED;
+    FILE *nowhere = fopen("/dev/null", "w");
+    if (nowhere) ls_file_describe(path, nowhere, &unwanted);
+    if (nowhere) fclose(nowhere);
     if (!read_set(path, 0, &n, &f) && !read_set(path, 1, &n, &f) && n.rows[0] == n.rows[1]) {
         result = SAME;
         for (int i = 0; i < 2; i++)

@@ -132,3 +132,37 @@ static inline hid_t chunks(const hsize_t *chunk, int ndim, H5Z_filter_t odd)
     if (odd == H5Z_FILTER_NBIT) H5Pset_nbit(creation);
     return creation;
 }
+
+/* As many rows as its source has, which is one that nobody may wait for. */
+static inline void add_growing_set(hid_t file)
+{
+    const hsize_t zero[2] = { 0 }, most[2] = { H5S_UNLIMITED, 3 }, count[2] = { H5S_UNLIMITED, 1 };
+    hid_t creation = H5Pcreate(H5P_DATASET_CREATE), space;
+    cr_assert(mkfifo("fifo", 0600) == 0);
+    space = H5Screate_simple(2, (hsize_t[]){ 1, 3 }, most);
+    H5Sselect_hyperslab(space, H5S_SELECT_SET, zero, NULL, count, (hsize_t[]){ 1, 3 });
+    H5Pset_virtual(creation, space, "fifo", "/x", space);
+    H5Dclose(H5Dcreate2(file, "growing", H5T_STD_I32LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+    H5Sclose(space);
+    H5Pclose(creation);
+}
+
+/* HDF5 crashes where it opens its /x: the list of sources says that it is a gigabyte long. */
+static inline void make_crashing_file(const char *path)
+{
+    enum { IN_LENGTH = 27 };
+    const hsize_t dim[1] = { 4 };
+    uint8_t *bytes, *list;
+    hid_t file = new_file(path), creation = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t space = H5Screate_simple(1, dim, NULL);
+    H5Pset_virtual(creation, space, "gone.h5", "/x", space);
+    H5Sclose(space);
+    add_set(file, "x", H5T_STD_I32LE, 1, dim, creation, false);
+    H5Fclose(file);
+    size_t length = read_file(path, &bytes);
+    list = memmem(bytes, length, "GCOL", 4);
+    cr_assert(list != NULL);
+    list[IN_LENGTH] = 64;
+    write_file(path, bytes, length);
+    free(bytes);
+}

@@ -198,9 +198,13 @@ static void make_odd_file(void)
     H5Pset_virtual(creation, space, "gone.h5", "/x", space);
     add_set(file, "virtual", H5T_STD_I32LE, 2, dim, creation, false);
     H5Sclose(space);
+    add_growing_set(file);
 
     space = H5Screate(H5S_SCALAR);
     H5Dclose(H5Dcreate2(file, "one", H5T_STD_I8LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Sclose(space);
+    space = H5Screate(H5S_NULL);
+    H5Dclose(H5Dcreate2(file, "null", H5T_STD_I8LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
     H5Sclose(space);
     type = H5Tcreate(H5T_COMPOUND, 8);
     H5Tinsert(type, "r", 0, H5T_IEEE_F64LE);
@@ -237,6 +241,8 @@ static const struct {
       "odd.h5: /nbit is packed with nbit (filter 5), which is not read: h5repack -f GZIP=1" },
     { "/outside", "odd.h5: /outside keeps its values in other files (external storage)" },
     { "/virtual", "odd.h5: /virtual is a virtual dataset" },
+    { "/growing", "odd.h5: /growing is a virtual dataset" },
+    { "/null", "odd.h5: /null has no values" },
     { "/one", "odd.h5: /one is a single value: the first dimension must count rows" },
     { "/compound", "odd.h5: /compound holds values of type compound" },
     { "/bits", "odd.h5: /bits holds values of type bit field" },
@@ -573,6 +579,7 @@ Test(table, descriptions)
     fclose(out);
     cr_expect(strncmp(text, "/bits [4] bit field, not readable: odd.h5: ", 43) == 0, "%s", text);
     cr_expect(strstr(text, "\n/x [4, 3] int32\n/y [4] uint8\n") != NULL, "%s", text);
+    cr_expect(strstr(text, "\n/growing int32, not readable: odd.h5: ") != NULL, "%s", text);
     free(text);
     hid_t file = new_file("t.h5"), creation = chunks((hsize_t[]){ 2, 3 }, 2, 0);
     H5Pset_shuffle(creation), H5Pset_deflate(creation, 1);
@@ -586,6 +593,8 @@ Test(table, descriptions)
     free(text);
     ls_file_describe("none.h5", stderr, &f);
     cr_expect(has(&f, LS_ERR_INPUT, "none.h5"));
+    make_crashing_file("bad.h5");
+    REFUSED(LS_ERR_DATA, "bad.h5 is damaged: ", ls_file_describe("bad.h5", stderr, &no));
     all_is_closed();
 }
 
