@@ -120,7 +120,8 @@ static void powers(real c, int64_t n, const real *x, real *y)
 }
 
 /* ---- one operand ----------------------------------------------------------------------------- */
-INLINE real relu1(real x) { return x < 0 ? 0 : x; } /* keeps NaN and -0, as PyTorch does */
+/* As PyTorch: relu keeps NaN and -0, and its gradient passes at NaN. */
+INLINE real relu1(real x) { return x < 0 ? 0 : x; }
 INLINE real relu_back1(real x, real g) { return x <= 0 ? 0 : g; }
 
 static void unary(ls_unary op, double constant, int64_t n, const void *x_, void *y_)
