@@ -32,9 +32,7 @@ struct job {
     void (*side[SIDES])(job *j);
 };
 
-/* ---- the peak
- * ----------------------------------------------------------------------------
- */
+/* ---- the peak -------------------------------------------------------------------------------- */
 enum { PEAK_CHAINS = 12, PEAK_STEPS = 20000 };
 
 #if defined(__x86_64__)
@@ -74,9 +72,7 @@ static void run_peak(job *j)
 #endif
 }
 
-/* ---- products
- * ----------------------------------------------------------------------------
- */
+/* ---- products -------------------------------------------------------------------------------- */
 static void forward(job *j)
 {
     j->k->inner(j->rows, LEAF, j->m, j->n, j->a, j->n, j->b, 1, j->n, j->d, j->c, j->m, false,
@@ -123,8 +119,7 @@ static const int layers[][2] = {
 enum { BRIEF = 6, LAYERS = sizeof layers / sizeof layers[0], WIDEST = 2048, MOST_ROWS = 256 };
 static const int row_counts[] = { 128, 32, 256 };
 
-/* ---- element by element
- * ------------------------------------------------------------------ */
+/* ---- element by element ---------------------------------------------------------------------- */
 static void relu(job *j)
 {
     j->k->unary(LS_UNARY_RELU, 0, j->n, j->a, j->c);
@@ -210,9 +205,7 @@ static const struct {
 };
 enum { ELEMENTS = sizeof elements / sizeof elements[0] };
 
-/* ---- measuring
- * ---------------------------------------------------------------------------
- */
+/* ---- measuring ------------------------------------------------------------------------------- */
 static int by_value(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;

@@ -26,8 +26,8 @@ typedef struct ls_node {
     int64_t     first_row;          /* of this call's rows in the batch */
     int64_t     leaf_rows;          /* backward() with LS_OP_LEAVES: leaves in this call's rows */
     unsigned    stores;             /* backward() with LS_OP_STORES: bit i: write dx[i], do not add */
-    const int  *slope;              /* backward() with LS_OP_SLOPES: dx[0] times the slope of this activation, which
-                                     * gave input 0; or NULL */
+    const int  *slope;              /* backward() with LS_OP_SLOPES: the activation that gave input 0, with whose
+                                     * slope dx[0] is to be multiplied; NULL: with none */
     const void *args;
 } ls_node;
 
@@ -62,8 +62,8 @@ typedef struct ls_op {
     /* Whether the gradient of input i, [M, N], is the sum over the rows of out, [rows, ...], of left[row, M]
      * right[row, N], fused and in row order as linear's is; these are then set. NULL: none is. g may be NULL. */
     bool (*factors)(const ls_node *n, int i, const void *g, ls_factors *f);
-    /* An activation that out is of something else, whose gradient backward() and factors() take as g: the library
-     * makes it of out's. A number of its own (relu, tanh, sigmoid); NULL: none. LS_SAVE_OUT goes with it. */
+    /* The activation that forward() makes last, a number of the library's own; NULL: none. backward() and factors()
+     * then get the gradient of what it is made of: the library works it out from out's, and LS_SAVE_OUT is needed. */
     const int *activation;
     const ls_shape (*cases)[LS_MAX_IN]; /* shapes to test, ended by one with dim 0 < 0 */
     const void *case_args;    /* args of the cases */

@@ -31,8 +31,7 @@ typedef struct page {
     size_t line; /* where the last line begins */
 } page;
 
-/* ---- text
- * ---------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 static void put(page *p, const char *text)
 {
     size_t bytes = strlen(text);
@@ -79,8 +78,7 @@ static void put_suffix(page *p, size_t *length, const char *before, const char *
     put(p, after);
 }
 
-/* ---- the elements that are shown
- * ----------------------------------------------------------------- */
+/* ---- the elements that are shown ------------------------------------------------------------- */
 static int64_t shown_along(const page *p, int axis)
 {
     int64_t dim = p->t->shape.dim[axis];
@@ -180,8 +178,7 @@ static void put_axis(page *p, int axis, int indent)
     put(p, "]");
 }
 
-/* ---- the whole text
- * ------------------------------------------------------------------------------- */
+/* ---- the whole text -------------------------------------------------------------------------- */
 static void put_suffixes(page *p)
 {
     const ls_tensor *t = p->t;

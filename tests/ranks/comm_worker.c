@@ -575,9 +575,7 @@ static void job_late(ls_ctx *ctx, int where)
     exchange(ctx, 2);
 }
 
-/* ---- starting
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- starting -------------------------------------------------------------------------------- */
 /* On halves of a program's own communicator, twice; MPI stays the program's. */
 static int job_split(void)
 {

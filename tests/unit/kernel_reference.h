@@ -146,8 +146,7 @@ static inline double ref_column(ls_dtype t, int64_t rows, int64_t leaf_rows, con
     return sum;
 }
 
-/* ---- numbers
- * ------------------------------------------------------------------------------------------ */
+/* ---- numbers --------------------------------------------------------------------------------- */
 static uint64_t draw(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;

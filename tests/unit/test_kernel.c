@@ -396,9 +396,7 @@ Test(kernel, leaves_of_openblas_do_not_see_one_another)
     }
 }
 
-/* ---- sums
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- sums ------------------------------------------------------------------------------------ */
 /* Sums that PyTorch 1.13 printed for the first n of the numbers below, float32, one thread. */
 static const struct {
     int64_t n;
