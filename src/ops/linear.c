@@ -98,7 +98,7 @@ static const ls_shape cases[][LS_MAX_IN] = {
     LS_LAST_CASE,
 };
 #define TABLE(id, grad, reads, run, of)                                                            \
-    const ls_op ls_op_##id = { .name = #id,                                                        \
+    const ls_op ls_op_##id = { .name = "linear",                                                   \
                                .grad_name = grad,                                                  \
                                .n_in = 3,                                                          \
                                .n_need = 2,                                                        \
