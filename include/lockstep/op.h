@@ -62,8 +62,8 @@ typedef struct ls_op {
     /* Whether the gradient of input i, [M, N], is the sum over the rows of out, [rows, ...], of left[row, M]
      * right[row, N], fused and in row order as linear's is; these are then set. NULL: none is. g may be NULL. */
     bool (*factors)(const ls_node *n, int i, const void *g, ls_factors *f);
-    /* The activation that forward() makes last, a number of the library's own; NULL: none. backward() and factors()
-     * then get the gradient of what it is made of: the library works it out from out's, and LS_SAVE_OUT is needed. */
+    /* For the library's own operations: the activation that forward() makes last, or NULL. backward() and factors()
+     * then get the gradient of what it is made of, which is worked out from out's (LS_SAVE_OUT). */
     const int *activation;
     const ls_shape (*cases)[LS_MAX_IN]; /* shapes to test, ended by one with dim 0 < 0 */
     const void *case_args;    /* args of the cases */

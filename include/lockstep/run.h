@@ -29,7 +29,9 @@ typedef struct ls_run {
 
 typedef struct ls_score { double cost, accuracy; int64_t rows; } ls_score; /* accuracy: NaN unless classes */
 
-LS_COLLECTIVE ls_status ls_fit(ls_ctx *ctx, const ls_run *run); /* resumes, trains, logs, saves */
+/* Resumes, trains, logs, saves. A step begins with ls_zero_grad_to_none(): parameters that its cost does not depend on
+ * stay as they are, as in PyTorch since 2.0; after ls_zero_grad() momentum and weight decay would move them. */
+LS_COLLECTIVE ls_status ls_fit(ls_ctx *ctx, const ls_run *run);
 LS_COLLECTIVE ls_status ls_fit_step(ls_ctx *ctx, const ls_run *run, double *cost); /* one batch of it */
 LS_COLLECTIVE ls_status ls_evaluate(ls_ctx *ctx, const ls_run *run, ls_loader *on, ls_score *out);
 LS_COLLECTIVE ls_status ls_save(ls_ctx *ctx, const ls_run *run);

@@ -1,6 +1,6 @@
 /* stream.c -- a file as a stream of bytes and lines, plain or gzip, which its first two bytes tell.
  *
- * gzip data may follow each other, and zeros may follow the last. A file that stops in the middle of them, or
+ * gzip data may follow each other, and zeros may follow them. A file that stops in the middle of them, or
  * goes on with anything else, is an error: half a file must not pass for a whole one, as it does with zlib's
  * own gzread(), which takes what is no gzip data for the end. One buffer holds what was
  * read and not yet taken; it grows where a reader wants more at a time, up to a limit, so that a
@@ -28,7 +28,7 @@ struct ls_stream {
         z; /* its input is what was read of the file and not taken yet, of a plain file as well */
     unsigned char raw[RAW_BYTES];
     int64_t taken; /* bytes of the file, with those of the input */
-    bool is_gzip, in_member;
+    bool is_gzip, in_member, had_member;
     char *buffer;
     size_t room, from, to; /* bytes from..to are read and not taken */
     bool ended;
@@ -101,9 +101,14 @@ ls_status ls_stream_open(const char *path, ls_stream **out, ls_failure *f)
     return f->status;
 }
 
+/* What is read after gzip data that are whole may be no gzip data at all. */
 static ls_status is_damaged(const ls_stream *in, ls_failure *f)
 {
-    return ls_failure_set(f, LS_ERR_DATA, "%s: the gzip data are damaged", in->path);
+    return ls_failure_set(
+        f, LS_ERR_DATA,
+        in->had_member ? "%s: what follows its first gzip data is cut off, damaged, or no gzip data"
+                       : "%s: the gzip data are damaged",
+        in->path);
 }
 
 /* Before gzip data, which zeros may fill up; without more of them it is the end. */
@@ -124,6 +129,7 @@ static ls_status unpack(ls_stream *in, char *out, size_t room, size_t *got, ls_f
     for (*got = 0; !*got; *got = room - in->z.avail_out) {
         if (!in->z.avail_in && fill(in, f)) return f->status;
         bool is_end = !in->z.avail_in;
+        if (is_end && in->in_member && in->had_member) return is_damaged(in, f);
         if (is_end && in->in_member)
             return ls_failure_set(
                 f, LS_ERR_DATA, "%s is cut off: it ends in the middle of its gzip data", in->path);
@@ -135,6 +141,7 @@ static ls_status unpack(ls_stream *in, char *out, size_t room, size_t *got, ls_f
         if (code != Z_OK && code != Z_STREAM_END) return is_damaged(in, f);
         if (code == Z_STREAM_END) {
             in->in_member = false;
+            in->had_member = true;
             (void)inflateReset(&in->z); /* fails only where it was not begun */
         }
     }

@@ -237,13 +237,13 @@ static bool is_as_it_was(const ls_record *r, const ls_tensor *t, bool is_read, c
                     "ls_backward: the %s of %s, %s %s, was freed by ls_tensor_free() before", what,
                     r->op->name, ls_dtype_name(t->dtype), ls_shape_str(t->shape).text);
     } else if (is_read)
-        ls_fail(ctx, LS_ERR_USE,
-                "ls_backward: one of the variables needed for gradient computation has been "
-                "modified by an "
-                "inplace operation: the %s of %s, %s %s; change it after backward, or give %s an "
-                "ls_clone()",
-                what, r->op->name, ls_dtype_name(t->dtype), ls_shape_str(t->shape).text,
-                r->op->name);
+        ls_fail(
+            ctx, LS_ERR_USE,
+            "ls_backward: one of the variables needed for gradient computation has been "
+            "modified by an "
+            "inplace operation: the %s of %s, %s %s; change it after backward, or an ls_clone() "
+            "of it",
+            what, r->op->name, ls_dtype_name(t->dtype), ls_shape_str(t->shape).text);
     return !ctx->failure.status;
 }
 

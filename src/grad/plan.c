@@ -10,7 +10,8 @@
  *
  * Memory is ctx->scratch. A gradient's room is given back once the operation that made the tensor
  * has read it, and taken again by a later one; where an operation works in place it writes the
- * gradient of its input over that of its result. A parameter's first contribution after
+ * gradient of its input over that of its result, and so it is with the slope of an activation that is part of an
+ * operation. A parameter's first contribution after
  * ls_zero_grad() is made right in its gradient.
  */
 #include "grad/plan.h"
@@ -354,7 +355,8 @@ static bool plan_wholes(planner *p, ls_record *r, void *g)
     return in_place;
 }
 
-/* g, gathered by q, becomes what backward() takes: on the way, if a single deed makes it and nobody sees it. */
+/* g, gathered by q, becomes what backward() takes: in the deed that makes it, if there is one alone and
+ * it is not kept; else in place. */
 static void plan_slope(planner *p, ls_record *r, const ls_pending *q, void *g)
 {
     if (!r->op->activation) return;

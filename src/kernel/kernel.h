@@ -35,8 +35,8 @@ typedef enum ls_pair {
 } ls_pair;
 typedef enum ls_softmax_kind { LS_SOFTMAX, LS_LOG_SOFTMAX, LS_LOGSUMEXP } ls_softmax_kind;
 
-/* What becomes of a product while it is in the nearest cache: c = op(c); or, y not NULL, c times op's slope where it
- * gave y, which lies as c does. op: relu, tanh or sigmoid, whose slopes y shows. */
+/* What becomes of a product in the same call: c = op(c); or, y not NULL, c times op's slope where it gave y, which
+ * lies as c does. op: relu, tanh or sigmoid, whose slopes y shows. Not with add. */
 typedef struct ls_then { ls_unary op; const void *y; } ls_then;
 
 typedef struct ls_sgd_step { double lr, momentum, dampening, weight_decay; bool nesterov, first; } ls_sgd_step;

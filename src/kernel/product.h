@@ -182,14 +182,12 @@ static void inner_panels(const steps *s, int64_t rows, int64_t columns, int widt
                 f.ldb = in_place ? right.k : width;
                 f.copy = copied && r == 0 ? packed + j * count : NULL;
                 (far && j == 0 ? own->inner_far : own->inner)(s, &f, whole ? sums : sums + r * width, &here);
-                if (!turned && s->to == s->k) then_block(&here, own->rows, across);
                 here.c += own->rows * here.ldc;
             }
-            if (turned && s->to == s->k) {
-                here = part_of(to, j, i, across);
-                deliver_turned(group, width, made, &here);
-                then_block(&here, across, group);
-            }
+            if (s->to < s->k) continue;
+            here = turned ? part_of(to, j, i, across) : part_of(to, i, j, across);
+            if (turned) deliver_turned(group, width, made, &here);
+            then_block(&here, turned ? across : group, turned ? group : across);
         }
     }
 }

@@ -6,7 +6,7 @@
 #pragma once
 #include "kernel/element.h"
 
-enum { FIRST_CACHE = 32 * 1024 / (int)sizeof(real) }; /* reals of a result that is in it when it is made */
+enum { FIRST_CACHE = 32 * 1024 / (int)sizeof(real) }; /* reals: a product of fewer is still there once it is made */
 
 static inline bool then_by_blocks(const ls_then *t, int64_t m, int64_t n)
 {

@@ -8,7 +8,8 @@ static void forward(const ls_node *n)
 
 static void backward(const ls_node *n, const void *g, void *const dx[])
 {
-    ls_unary_backward(n, LS_UNARY_RELU, g, dx[0]);
+    n->ctx->kernel->unary_back(LS_UNARY_RELU, 0, n->out.count, n->out.data, n->out.data, g, dx[0],
+                               !(n->stores & 1)); /* 0 where x is 0 or less, as out is */
 }
 
 static const ls_shape cases[][LS_MAX_IN] = {
@@ -19,7 +20,7 @@ const ls_op ls_op_relu = { .name = "relu",
                            .n_in = 1,
                            .rows = LS_ROWS_ALONE,
                            .flags = LS_OP_STORES | LS_OP_IN_PLACE,
-                           .saves = 1,
+                           .saves = LS_SAVE_OUT,
                            .shape = ls_shape_same,
                            .forward = forward,
                            .backward = backward,

@@ -29,11 +29,12 @@ static size_t room(const ls_tensor *t)
     return ((size_t)t->count * ls_dtype_bytes(t->dtype) + 63) / 64 * 64;
 }
 
-/* Own memory, whose address nobody else holds. A second optimizer finds the parameters of the first in its
- * slab; those that were used before the first stay where they are, and every rank updates its copy. */
+/* Own memory, whose address nobody else holds, by what is the same on all ranks: anyone may look at gradients. A
+ * second optimizer finds the parameters of the first in its slab; those that were used before the first stay where
+ * they are, and every rank updates its copy. */
 static bool is_movable(const ls_tensor *t)
 {
-    return t->owns_data && t->owned.end && !t->is_lent && !(t->grad && t->grad->is_seen);
+    return t->owns_data && t->owned.end && !t->is_lent && !t->grad;
 }
 
 static void move(ls_tensor *t, void *values, void *grads)
@@ -43,7 +44,6 @@ static void move(ls_tensor *t, void *values, void *grads)
     ls_memory_free(t->data);
     t->data = values;
     t->owns_data = false;
-    if (t->grad) memcpy(grads, t->grad->data, bytes);
     ls_tensor_grad_set(t, ls_tensor_over(t->ctx, t->dtype, t->shape, false, false, grads));
 }
 

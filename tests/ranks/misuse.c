@@ -229,6 +229,25 @@ static void several_optimizers(ls_ctx *ctx, bool small_first)
     }
 }
 
+/* The root alone looks at a gradient that is older than the optimizer. */
+static void the_root_looks(ls_ctx *ctx)
+{
+    ls_loader *data = waves(ctx);
+    ls_module *m = ls_sequential(ctx, LS_LINEAR(32, 600), LS_TANH, LS_LINEAR(600, 600), LS_RELU,
+                                 LS_LINEAR(600, 1)); /* so large that ranks hold it in common */
+    ls_list all = ls_parameters(m);
+    ls_tensor *w = all.at[2];
+    double cost;
+    ls_backward_with(ctx, w, &(ls_backward_opts){ .gradient = ls_ones(ctx, LS_SHAPE(600, 600)) });
+    if (ls_is_root(ctx)) printf("%g\n", ls_at(ls_grad(w), 0));
+    ls_run run = { .model = m, .loss = ls_mse_loss, .data = data, .epochs = 9 };
+    run.optim = ls_sgd_new(ctx, (ls_list){ 1, &w }, &(ls_sgd_opts){ .lr = 0.01 });
+    for (int i = 0; i < 3 && !ls_error(ctx); i++) {
+        ls_fit_step(ctx, &run, &cost);
+        print_sums(ctx, all);
+    }
+}
+
 /* Parameters are loaded right after a forward that some ranks are late for. */
 static void load_at_once(ls_ctx *ctx)
 {
@@ -352,6 +371,7 @@ int main(int argc, char **argv)
     else if (!strcmp(job, "by_hand_between")) by_hand_between(ctx);
     else if (!strcmp(job, "small_optimizer_first")) several_optimizers(ctx, true);
     else if (!strcmp(job, "small_optimizer_last")) several_optimizers(ctx, false);
+    else if (!strcmp(job, "the_root_looks")) the_root_looks(ctx);
     else if (!strcmp(job, "load_at_once")) load_at_once(ctx);
     else if (!strcmp(job, "two_models")) return two_models(ctx);
     else if (!strcmp(job, "stale_result")) stale_result(ctx);

@@ -434,8 +434,9 @@ Test(ranks, results_of_odd_programs_agree, .timeout = 300)
     static const char *const jobs[] = { "shared_weight",         "two_models",
                                         "by_hand_between",       "load_at_once",
                                         "small_optimizer_first", "small_optimizer_last",
-                                        "whole_results",         "two_contexts" };
-    for (int j = 0; j < 8; j++) {
+                                        "whole_results",         "two_contexts",
+                                        "the_root_looks" };
+    for (int j = 0; j < 9; j++) {
         spawned *first = mpi_run(1, tool("LS_TEST_MISUSE"), jobs[j], NULL);
         cr_assert(eq(int, first->code, 0), "%s", first->err);
         cr_assert(strstr(first->out, "gradient 0") == NULL, "%s", first->out);

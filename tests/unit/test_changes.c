@@ -149,8 +149,8 @@ static const struct {
 } changes[] = {
     { a_factor,
       "ls_backward: one of the variables needed for gradient computation has been " MODIFIED
-      "the second input of mul, float32 [3]; change it after backward, or give mul an "
-      "ls_clone()" },
+      "the second input of mul, float32 [3]; change it after backward, or an "
+      "ls_clone() of it" },
     { an_input, MODIFIED "the first input of mul, float32 [3]" },
     { what_is_viewed, MODIFIED "the first input of matmul, float32 [1, 3]" },
     { through_a_view, MODIFIED "the first input of mul, float32 [3]" },
