@@ -228,6 +228,40 @@ Test(train, cost_of_an_epoch_is_the_mean_over_rows)
     ls_finish(again.ctx);
 }
 
+/* ---- parameters that a step does not reach --------------------------------------------------- */
+typedef struct branches {
+    ls_tensor *always, *at_first;
+    int calls;
+} branches;
+
+static ls_tensor *forward_branches(void *self, ls_tensor *x)
+{
+    branches *b = self;
+    ls_tensor *y = ls_matmul(x, b->always);
+    return b->calls++ ? y : ls_add(y, ls_matmul(x, b->at_first));
+}
+
+Test(train, what_a_step_does_not_reach_stays)
+{
+    job j = make_job(9, 0.1);
+    branches b = { 0 };
+    double cost, first, then;
+    j.run.model = ls_module_new(j.ctx, "Branches", forward_branches, &b);
+    b.always = ls_module_param(j.run.model, "always", ls_ones(j.ctx, LS_SHAPE(3, 1)));
+    b.at_first = ls_module_param(j.run.model, "at_first", ls_ones(j.ctx, LS_SHAPE(3, 1)));
+    j.run.optim = ls_sgd_new(j.ctx, ls_parameters(j.run.model),
+                             &(ls_sgd_opts){ .lr = 0.1, .momentum = 0.9, .weight_decay = 0.1 });
+    ls_fit_step(j.ctx, &j.run, &cost);
+    first = ls_at(b.at_first, 0), then = ls_at(b.always, 0);
+    cr_assert(first != 1 && then != 1, "%s", ls_error_text(j.ctx));
+    b.calls = 0; /* and a backward by hand, whose gradients are left */
+    ls_backward(j.ctx, ls_sum(forward_branches(&b, ls_ones(j.ctx, LS_SHAPE(2, 3)))));
+    ls_fit_step(j.ctx, &j.run, &cost);
+    cr_assert(eq(dbl, ls_at(b.at_first, 0), first));
+    cr_assert(ls_at(b.always, 0) != then);
+    cr_assert(eq(int, ls_finish(j.ctx), 0));
+}
+
 Test(train, evaluation_draws_nothing)
 {
     job j = make_job(2, 0.05);
