@@ -1,9 +1,8 @@
 /* stream.c -- a file as a stream of bytes and lines, plain or gzip, which its first two bytes tell.
  *
- * gzip data may follow each other, and zeros may follow them. A file that stops in the middle of them, or
- * goes on with anything else, is an error: half a file must not pass for a whole one, as it does with zlib's
- * own gzread(), which takes what is no gzip data for the end. One buffer holds what was
- * read and not yet taken; it grows where a reader wants more at a time, up to a limit, so that a
+ * gzip data may follow each other, and zeros may follow them. A file that stops in the middle of them,
+ * or goes on with anything else, is an error: half a file must not pass for a whole one, as it does with
+ * zlib's own gzread(), which takes what is no gzip data for the end. One buffer holds what was read and not yet taken; it grows where a reader wants more at a time, up to a limit, so that a
  * hostile file without an end of line cannot use up the memory.
  *
  * Called by convert.c and the readers of formats.
@@ -24,8 +23,7 @@ enum { RAW_BYTES = 64 << 10, ANY_WINDOW_OF_GZIP = 15 + 16 };
 struct ls_stream {
     const char *path; /* the caller's */
     int file;
-    z_stream
-        z; /* its input is what was read of the file and not taken yet, of a plain file as well */
+    z_stream z; /* its input: what was read and not taken yet, of a plain file too */
     unsigned char raw[RAW_BYTES];
     int64_t taken; /* bytes of the file, with those of the input */
     bool is_gzip, in_member, had_member;

@@ -1,7 +1,7 @@
 /* then.h -- what becomes of a product: an activation of it, or the slope of one times it.
  *
- * What is a pass over memory of its own, in place, is done block by block for relu, while a block is in the nearest
- * cache. Others take longer than memory does, and longer in short lines.
+ * It is a pass over the product, in place; for relu one over each block while that is in the nearest cache. The other
+ * functions take longer than memory does, and longer still in short lines.
  */
 #pragma once
 #include "kernel/element.h"
