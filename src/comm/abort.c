@@ -2,8 +2,10 @@
  *
  * The one MPI_Abort of lockstep, never with code 0. A line on stderr says why; a failure that
  * is known but not agreed on yet is said before, because it may be the cause. An abort takes a
- * second on a busy machine, and two at once make Open MPI 4.1 crash: the others of the node, who have
- * nothing to add, leave as soon as they know. mpirun then need not wait for them. Called by wait.c, fence.c and ranks.c.
+ * second on a busy machine, and two at once make Open MPI 4.1 crash: the others, who have nothing to
+ * add, are told, and leave as soon as they know. mpirun then need not wait for them.
+ *
+ * Called by wait.c, fence.c, message.c and ranks.c.
  */
 #include "comm/inside.h"
 #include <errno.h>
@@ -67,6 +69,7 @@ _Noreturn void ls_comm_abort(ls_ctx *ctx, ls_status status, const char *text)
     const ls_comm *c = ctx->comm;
     if (!ls_board_may_end(c, status)) ls_comm_leave(status);
     say_why(ctx, text);
+    if (c->hearing != MPI_REQUEST_NULL) ls_comm_tell_end(ctx, status);
     MPI_Abort(c->control != MPI_COMM_NULL ? c->control : MPI_COMM_WORLD, ls_exit_code(status));
     for (;;) raise(SIGKILL); /* never comes here */
 }

@@ -70,6 +70,18 @@ void ls_comm_here(ls_ctx *ctx)
     if (code == MPI_SUCCESS && sent) say_to_all(ctx, LS_HERE);
 }
 
+void ls_comm_tell_end(ls_ctx *ctx, ls_status status)
+{
+    static ls_word word; /* nobody waits for these sends */
+    const ls_comm *c = ctx->comm;
+    word = (ls_word){ ls_comm_stand(ctx), .kind = LS_ENDING, .status = (int32_t)status };
+    for (int r = 0; r < c->count; r++) {
+        MPI_Request sent;
+        if (r != c->rank)
+            (void)MPI_Isend(&word, offsetof(ls_word, text) + 1, MPI_BYTE, r, 0, c->control, &sent);
+    }
+}
+
 /* ---- hearing ------------------------------------------------------------------------------- */
 /* What the last words of a rank mean for the exchanges before this fence. */
 static void note(ls_comm *c, int r)
@@ -88,6 +100,7 @@ static void note(ls_comm *c, int r)
 static void take_in(ls_comm *c, const ls_word *word, int from)
 {
     ls_peer *peer = &c->peer[from];
+    if (word->kind == LS_ENDING) ls_comm_leave((ls_status)word->status);
     peer->last = word->at;
     if (word->kind == LS_HERE) peer->waits = word->at.exchange;
     if (word->status) peer->failed = *word;

@@ -31,7 +31,8 @@ typedef enum ls_word_kind {
     LS_POSTED, /* a failure, from where it happened */
     LS_HERE,   /* has waited for long */
     LS_PLAIN,  /* at the fence, as its program says */
-    LS_LEAVING /* at the fence, because some rank failed: this one or another */
+    LS_LEAVING,/* at the fence, because some rank failed: this one or another */
+    LS_ENDING  /* has said why, and ends the job */
 } ls_word_kind;
 typedef struct ls_word {
     ls_stand at;
@@ -218,6 +219,7 @@ void ls_comm_drain(ls_ctx *ctx);
 /* ---- fence.c --------------------------------------------------------------------------------- */
 void      ls_comm_hear(ls_ctx *ctx);
 void      ls_comm_here(ls_ctx *ctx);
+void      ls_comm_tell_end(ls_ctx *ctx, ls_status status); /* with which it ends */
 bool      ls_comm_must_leave(ls_ctx *ctx);
 ls_status ls_comm_meet(ls_ctx *ctx, ls_word_kind kind); /* LS_PLAIN or LS_LEAVING */
 
@@ -239,7 +241,7 @@ static inline bool ls_comm_waits(const ls_comm *c, int r)
     return c->peer[r].waits && c->peer[r].waits + LS_MOST_EARLY > c->exchange;
 }
 
-/* Where another rank of the node ends the job. */
+/* Where another rank ends the job. */
 _Noreturn void ls_comm_leave(ls_status status);
 
 /* ---- watchdog.c: a deadline for what MPI does by itself ---------------------------------------- */

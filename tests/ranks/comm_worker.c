@@ -22,6 +22,14 @@ int gethostname(char *name, size_t bytes)
     return 0;
 }
 
+/* An abort that takes as many seconds longer as LS_TEST_ABORT_S says, as on a busy machine. */
+int MPI_Abort(MPI_Comm comm, int code)
+{
+    const char *longer_s = getenv("LS_TEST_ABORT_S");
+    if (longer_s) sleep((unsigned)atoi(longer_s));
+    return PMPI_Abort(comm, code);
+}
+
 /* ---- a context by hand --------------------------------------------------------------------- */
 static ls_ctx *begin(const void *mpi_comm, int64_t leaf_rows, double deadline_s)
 {
@@ -83,41 +91,38 @@ static uint64_t mix(uint64_t x)
 /* Of a wide range of sizes, so that every other order of additions gives other bits. */
 static double leaf_value(uint64_t seed, int64_t leaf, int64_t element)
 {
-    uint64_t h = mix(mix(seed + 1) ^ mix((uint64_t)leaf * 0x9e3779b97f4a7c15 + 7) ^
-                     mix((uint64_t)element + 99));
+    uint64_t h = mix(seed * 0x9e3779b97f4a7c15 + (uint64_t)leaf * 0xd6e8feb86659fd93 +
+                     (uint64_t)element * 0xa0761d6478bd642f + 99);
     double value = (double)(int64_t)(h >> 12) / (double)(INT64_C(1) << 51) - 1;
-    return value * (double)(1 << h % 13);
-}
-
-/* T(i, l) of the design, in float or double; the leaf i exists. */
-static double tree(const ls_row_sum *s, uint64_t seed, int64_t leaves, int64_t i, int level,
-                   int64_t element)
-{
-    if (level == 0) {
-        double value = leaf_value(seed, i, element);
-        return s->dtype == LS_FLOAT32 ? (double)(float)value : value;
-    }
-    int64_t half = INT64_C(1) << (level - 1);
-    double left = tree(s, seed, leaves, i, level - 1, element);
-    if (i + half >= leaves) return left;
-    double right = tree(s, seed, leaves, i + half, level - 1, element);
-    return s->dtype == LS_FLOAT32 ? (double)((float)left + (float)right) : left + right;
-}
-
-static void fill_node(const ls_row_sum *s, uint64_t seed, int64_t leaves, ls_range node, void *to)
-{
-    int level = 0;
-    while (INT64_C(1) << level < node.to - node.from) level++;
-    for (int64_t e = 0; e < s->count; e++) {
-        double value = tree(s, seed, leaves, node.from, level, e);
-        if (s->dtype == LS_FLOAT32) ((float *)to)[e] = (float)value;
-        else ((double *)to)[e] = value;
-    }
+    return value * (double)(1 << (h & 15));
 }
 
 static size_t bytes_of(const ls_row_sum *s)
 {
     return (size_t)s->count * (s->dtype == LS_FLOAT32 ? 4 : 8);
+}
+
+/* T of the design for the leaves of a node, in float or double; the first of them exists. */
+static void fill_node(const ls_row_sum *s, uint64_t seed, int64_t leaves, ls_range node, void *to)
+{
+    const bool is_float = s->dtype == LS_FLOAT32;
+    if (node.to - node.from == 1) {
+        for (int64_t e = 0; e < s->count; e++) {
+            double value = leaf_value(seed, node.from, e);
+            if (is_float) ((float *)to)[e] = (float)value;
+            else ((double *)to)[e] = value;
+        }
+        return;
+    }
+    int64_t half = 1;
+    while (2 * half < node.to - node.from) half *= 2;
+    fill_node(s, seed, leaves, (ls_range){ node.from, node.from + half }, to);
+    if (node.from + half >= leaves) return;
+    void *right = ls_memory_new(bytes_of(s));
+    fill_node(s, seed, leaves, (ls_range){ node.from + half, node.from + 2 * half }, right);
+    for (int64_t e = 0; is_float && e < s->count; e++) ((float *)to)[e] += ((float *)right)[e];
+    for (int64_t e = 0; !is_float && e < s->count; e++) ((double *)to)[e] += ((double *)right)[e];
+    ls_memory_free(right);
 }
 
 /* ---- sums ---------------------------------------------------------------------------------- */
