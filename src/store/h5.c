@@ -51,10 +51,24 @@ void ls_h5_end(ls_h5_turn before)
     (void)pthread_mutex_unlock(&door);
 }
 
+/* Of "file read failed: time = ..., errno = 5, error message = 'Input/output error', buf = ..." what
+ * matters. */
+static ls_shown without_numbers(const char *desc)
+{
+    static const char before[] = "error message = '";
+    char text[200];
+    const char *colon = strchr(desc, ':'), *error = strstr(desc, before);
+    if (!colon || !error) return ls_show(desc);
+    error += sizeof before - 1;
+    snprintf(text, sizeof text, "%.*s: %.*s", (int)(colon - desc), desc, (int)strcspn(error, "'"),
+             error);
+    return ls_show(text);
+}
+
 static herr_t first_cause(unsigned n, const H5E_error2_t *e, void *cause)
 {
     (void)n;
-    if (e->desc) *(ls_shown *)cause = ls_show(e->desc);
+    if (e->desc) *(ls_shown *)cause = without_numbers(e->desc);
     return 1; /* the first is the innermost */
 }
 
