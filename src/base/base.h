@@ -68,6 +68,7 @@ typedef struct ls_random {
 void     ls_random_seed(ls_random *r, uint64_t seed); /* the low 32 bits count, as in PyTorch */
 uint32_t ls_random_word(ls_random *r);
 uint64_t ls_random_word64(ls_random *r); /* the first word is the high half */
+void     ls_random_skip(ls_random *r, uint64_t words); /* as drawing so many; milliseconds for any number */
 /* count values in memory order, in type float32 or float64. */
 void ls_random_uniform(ls_random *r, ls_dtype type, int64_t count, void *out, double from, double to);
 void ls_random_normal(ls_random *r, ls_dtype type, int64_t count, void *out, double mean, double deviation);

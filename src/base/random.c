@@ -17,6 +17,7 @@
 #include <string.h>
 
 enum { WORDS = 624, MIDDLE = 397, GROUP = 16 }; /* GROUP: values that are transformed together */
+static const uint32_t MIX = 0x9908b0df;
 
 /* ---- words ----------------------------------------------------------------------------------- */
 void ls_random_seed(ls_random *r, uint64_t seed)
@@ -30,7 +31,7 @@ void ls_random_seed(ls_random *r, uint64_t seed)
 static uint32_t twist(uint32_t far, uint32_t high, uint32_t low)
 {
     uint32_t y = (high & 0x80000000u) | (low & 0x7fffffffu);
-    return far ^ y >> 1 ^ (-(y & 1) & 0x9908b0dfu);
+    return far ^ y >> 1 ^ (-(y & 1) & MIX);
 }
 
 static void refresh(ls_random *r)
@@ -57,6 +58,124 @@ uint64_t ls_random_word64(ls_random *r)
 {
     uint64_t high = ls_random_word(r);
     return high << 32 | ls_random_word(r);
+}
+
+/* ---- words that are not wanted --------------------------------------------------------------- */
+/* Let t be the step from one word to the next, linear over bits. By its characteristic polynomial p,
+ *   t^n = (t^n mod p)(t),
+ * so however many steps are those of a polynomial of degree below that of p (Haramoto et al. 2008). p is
+ * known in closed form (Matsumoto and Nishimura 1998, appendix A). */
+enum { DEGREE = 19937, TERMS = 256, LIMBS = DEGREE / 64 + 1 }; /* p has 135 terms */
+
+typedef struct modulus {
+    int count, term[TERMS]; /* exponents of p below DEGREE */
+} modulus;
+
+/* to ^= from t^by, where the product has room. */
+static void add_shifted(uint64_t *to, const uint64_t *from, int by)
+{
+    int whole = by / 64, rest = by % 64;
+    for (int i = LIMBS - 1; i >= whole; i--) {
+        to[i] ^= from[i - whole] << rest;
+        if (rest && i > whole) to[i] ^= from[i - whole - 1] >> (64 - rest);
+    }
+}
+
+/* p times t^high + t^low. */
+static void multiply_pair(uint64_t p[LIMBS], int high, int low)
+{
+    uint64_t product[LIMBS] = { 0 };
+    add_shifted(product, p, high);
+    add_shifted(product, p, low);
+    memcpy(p, product, sizeof product);
+}
+
+static void find_modulus(modulus *m)
+{
+    uint64_t p[LIMBS] = { 1 };
+    for (int i = 0; i < 31; i++) {
+        multiply_pair(p, WORDS - 1, MIDDLE - 1);
+        p[0] ^= MIX >> i & 1;
+    }
+    multiply_pair(p, WORDS, MIDDLE);
+    p[0] ^= MIX >> 31;
+    m->count = 0;
+    for (int i = 0; i < DEGREE; i++)
+        if (p[i / 64] >> i % 64 & 1) m->term[m->count++] = i;
+}
+
+/* Takes bits at t^at, at >= DEGREE, out of d by adding a multiple of p. */
+static void fold(uint64_t *d, const modulus *m, uint64_t bits, int at)
+{
+    for (int i = 0; bits && i < m->count; i++) {
+        int to = at - DEGREE + m->term[i];
+        d[to / 64] ^= bits << to % 64;
+        if (to % 64) d[to / 64 + 1] ^= bits >> (64 - to % 64);
+    }
+}
+
+/* The even bits of the result are those of x. */
+static uint64_t spread(uint32_t x)
+{
+    uint64_t y = x;
+    y = (y | y << 16) & 0x0000ffff0000ffffu;
+    y = (y | y << 8) & 0x00ff00ff00ff00ffu;
+    y = (y | y << 4) & 0x0f0f0f0f0f0f0f0fu;
+    y = (y | y << 2) & 0x3333333333333333u;
+    return (y | y << 1) & 0x5555555555555555u;
+}
+
+/* g = g^2 mod p, or t g^2 mod p. */
+static void square(uint64_t g[LIMBS], const modulus *m, bool times_t)
+{
+    uint64_t d[2 * LIMBS];
+    for (int i = 0; i < LIMBS; i++) {
+        d[2 * i] = spread((uint32_t)g[i]) << times_t;
+        d[2 * i + 1] = spread((uint32_t)(g[i] >> 32)) << times_t;
+    }
+    for (int i = 2 * LIMBS - 1; i >= LIMBS; i--) fold(d, m, d[i], 64 * i);
+    fold(d, m, d[LIMBS - 1] >> DEGREE % 64, DEGREE);
+    d[LIMBS - 1] &= ((uint64_t)1 << DEGREE % 64) - 1;
+    memcpy(g, d, LIMBS * sizeof *g);
+}
+
+/* The words after count steps. What is no part of the state, the low bits of the first word, is not
+ * kept. */
+static void jump(uint32_t word[WORDS], uint64_t count)
+{
+    modulus m;
+    uint64_t g[LIMBS] = { 1 };
+    uint32_t ring[WORDS] = { 0 };
+    int at = 0; /* the first word of the ring */
+    find_modulus(&m);
+    for (int i = 63; i >= 0; i--) square(g, &m, count >> i & 1);
+    for (int i = DEGREE - 1; i >= 0; i--) {
+        int next = (at + 1) % WORDS;
+        ring[at] = twist(ring[(at + MIDDLE) % WORDS], ring[at], ring[next]);
+        at = next;
+        if (!(g[i / 64] >> i % 64 & 1)) continue;
+        for (int k = 0; k < WORDS - at; k++) ring[at + k] ^= word[k];
+        for (int k = WORDS - at; k < WORDS; k++) ring[at + k - WORDS] ^= word[k];
+    }
+    for (int k = 0; k < WORDS; k++) word[k] = ring[(at + k) % WORDS];
+}
+
+void ls_random_skip(ls_random *r, uint64_t count)
+{
+    enum { WORTH = 1 << 12 }; /* a jump takes about as long as so many blocks */
+    uint64_t left = WORDS - r->position;
+    if (count <= left) {
+        r->position += (uint32_t)count;
+        return;
+    }
+    uint64_t blocks = (count - left - 1) / WORDS; /* before that of the last word */
+    uint64_t rest = count - left - blocks * WORDS;
+    if (blocks > WORTH) {
+        jump(r->word, blocks * WORDS);
+        blocks = 0;
+    }
+    for (uint64_t i = 0; i <= blocks; i++) refresh(r);
+    r->position = (uint32_t)rest;
 }
 
 /* ---- uniform --------------------------------------------------------------------------------- */

@@ -259,6 +259,7 @@ ls_status ls_command_fail(ls_ctx *ctx, const ls_command *c, const ls_failure *f)
 /* The words of a sub-command that has no configuration into its values; errors are left in the context. */
 ls_status ls_command_words(ls_ctx *ctx, const ls_command *c, int64_t count, const char *const *words,
                            void *values, ls_arena *a);
+int       ls_command_end(ls_ctx *ctx); /* the exit code; IO where what was printed did not arrive */
 
 /* ---- help.c ---------------------------------------------------------------------------------- */
 void ls_help(int64_t count, const ls_command *const *commands, FILE *out);

@@ -6,7 +6,6 @@
  * halfway; until then they are blocked (lockstep.c).
  */
 #include "cmd/cmd.h"
-#include <errno.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -116,10 +115,5 @@ LS_API int ls_command_main(int argc, char **argv)
     if (strcmp(word, ls_launch_command.name) != 0)
         allow_files(); /* not before MPI begins, nor for mpirun: some close every number below the limit */
     if (!ls_error(ctx)) run(ctx, argc - 1, (const char *const *)argv + 1);
-    if (ls_is_root(ctx) && (fflush(stdout) || ferror(stdout)))
-        ls_fail(ctx, LS_ERR_IO, "standard output: %s",
-                errno ? strerror(errno) : "cannot be written");
-    int code = ls_finish(ctx);
-    ls_fault_end();
-    return code;
+    return ls_command_end(ctx);
 }

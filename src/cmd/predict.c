@@ -5,6 +5,7 @@
  * batches as in training, and a row's outputs have the same bits in any batch and on any number of ranks.
  */
 #include "cmd/cmd.h"
+#include <math.h>
 #include <string.h>
 
 typedef struct predict {
@@ -61,15 +62,20 @@ static ls_dataset *dataset_of_row(ls_ctx *ctx, const ls_config *c, const char *t
     char *copy = ls_arena_take(a, length + 1);
     double *values = ls_arena_take(a, (length + 1) * sizeof *values);
     int64_t count = 0;
+    bool is_wide = ls_build_opts(c).dtype == LS_FLOAT64;
     if (!copy || !values)
         return ls_fail_memory(ctx, (length + 1) * (1 + sizeof *values), "a row"), NULL;
     memcpy(copy, text, length + 1);
-    for (char *rest = copy, *word; (word = strsep(&rest, ","));) {
+    for (char *rest = copy, *word; (word = strsep(&rest, ",")); count++) {
         char quoted[LS_QUOTE_CHARS];
         word += strspn(word, " ");
         for (size_t n = strlen(word); n > 0 && word[n - 1] == ' '; n--) word[n - 1] = 0;
-        if (ls_text_real(word, &values[count++])) continue;
-        return ls_fail(ctx, LS_ERR_ARG, "--row: %s is no number", ls_quote(word, quoted)), NULL;
+        bool is_number = ls_text_real(word, &values[count]);
+        if (is_number && (is_wide || isfinite((float)values[count]))) continue;
+        return ls_fail(ctx, LS_ERR_ARG,
+                       is_number ? "--row: %s does not fit float32" : "--row: %s is no number",
+                       ls_quote(word, quoted)),
+               NULL;
     }
     ls_tensor *x = ls_tensor_new(ctx, (ls_shape){ 2, { 1, count } }, count, values);
     if (c->data.x_scale != 1) x = ls_div_scalar(x, c->data.x_scale);

@@ -42,7 +42,7 @@ static void diff(ls_ctx *ctx, int64_t count, const char *const *words)
         ls_diff(ctx, o.a, o.b, &differ);
     ls_arena_free(&a);
     if (!differ || ls_error(ctx)) return;
-    int code = ls_finish(ctx); /* "different" is no error, so no status says it */
+    int code = ls_command_end(ctx); /* "different" is no error, so no status says it */
     exit(code ? code : 1);
 }
 

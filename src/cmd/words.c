@@ -1,4 +1,5 @@
-/* words.c -- the words after a sub-command: into its values, or what is wrong with them.
+/* words.c -- the words after a sub-command: into its values, or what is wrong with them; and its end, where
+ * what it has said must have been written.
  *
  * A complaint about the command line ends with where to read on; one about a configuration is its
  * place and what was meant, and nothing else.
@@ -6,6 +7,7 @@
  * Called by the sub-commands.
  */
 #include "cmd/cmd.h"
+#include <errno.h>
 #include <string.h>
 
 ls_status ls_command_fail(ls_ctx *ctx, const ls_command *c, const ls_failure *f)
@@ -25,4 +27,14 @@ ls_status ls_command_words(ls_ctx *ctx, const ls_command *c, int64_t count,
         ls_settings_flags(&s, count, words, &f) || ls_settings_complete(&s, 0, NULL, &f))
         return ls_command_fail(ctx, c, &f);
     return LS_OK;
+}
+
+int ls_command_end(ls_ctx *ctx)
+{
+    if (ls_is_root(ctx) && (fflush(stdout) || ferror(stdout)))
+        ls_fail(ctx, LS_ERR_IO, "standard output: %s",
+                errno ? strerror(errno) : "cannot be written");
+    int code = ls_finish(ctx);
+    ls_fault_end();
+    return code;
 }

@@ -66,7 +66,7 @@ typedef struct ls_order {
 /* Draws what PyTorch's loader draws at the beginning of an epoch; the seed of its order, which is put in
  * place where o is shuffled. */
 uint64_t ls_order_draw(ls_order *o, ls_random *r);
-void     ls_order_skip(const ls_order *o, ls_random *r); /* what an epoch draws */
+void     ls_order_skip(const ls_order *o, int64_t epochs, ls_random *r); /* what so many epochs draw */
 void     ls_order_set(ls_order *o, uint64_t seed);
 /* The same from a generator, whose permutation is the order itself; what is drawn at the epoch's end; and
  * words in all. */

@@ -26,17 +26,24 @@ ls_generator *ls_generator_new(ls_ctx *ctx, uint64_t seed)
 void ls_generator_skip(ls_generator *g, int64_t words)
 {
     if (!g || !ls_enter(g->ctx, "ls_generator_skip")) return;
-    if (words < 0)
-        ls_fail(g->ctx, LS_ERR_ARG,
-                "ls_generator_skip: %lld words; none can be taken back: they are 0 or more",
-                (long long)words);
-    for (int64_t i = 0; i < words; i++, g->position++) ls_random_word(&g->random);
+    if (words < 0 || words > INT64_MAX - g->position) {
+        ls_fail(
+            g->ctx, LS_ERR_ARG,
+            words < 0
+                ? "ls_generator_skip: %lld words; none can be taken back: they are 0 or more"
+                : "ls_generator_skip: %lld words; with those before they are more than 2^63 - 1",
+            (long long)words);
+        return;
+    }
+    ls_random_skip(&g->random, (uint64_t)words);
+    g->position += words;
 }
 
 void ls_generator_set_position(ls_generator *g, int64_t position)
 {
     ls_random_seed(&g->random, g->seed);
-    for (g->position = 0; g->position < position; g->position++) ls_random_word(&g->random);
+    ls_random_skip(&g->random, (uint64_t)position);
+    g->position = position;
 }
 
 void ls_generator_permutation(ls_generator *g, int64_t count, int64_t *out)

@@ -349,6 +349,12 @@ static void begin_epoch(ls_loader *l)
     if (l->opts.shuffle || !l->d->kind->stays) l->number++;
 }
 
+/* Where the words of a generator can be counted up to the end of an epoch. */
+static bool is_reached(const ls_loader *l, int64_t epoch)
+{
+    return !l->opts.generator || epoch < (INT64_MAX - l->from) / ls_order_words(&l->order);
+}
+
 /* The order of an epoch that has not begun, from a copy of the stream. */
 static void order_of_later(const ls_loader *l, int64_t epoch, ls_order *o)
 {
@@ -360,7 +366,7 @@ static void order_of_later(const ls_loader *l, int64_t epoch, ls_order *o)
         return;
     }
     ls_random r = l->ctx->random;
-    for (int64_t e = l->epoch + begun; e < epoch; e++) ls_order_skip(o, &r);
+    ls_order_skip(o, epoch - l->epoch - begun, &r);
     ls_order_draw(o, &r);
 }
 
@@ -372,6 +378,12 @@ int64_t ls_loader_rows(const ls_loader *l, int64_t epoch, int64_t step, int64_t 
                 "ls_loader_rows: step %lld of epoch %lld: epochs are %lld or later, and have %lld "
                 "steps",
                 (long long)step, (long long)epoch, (long long)l->epoch, (long long)l->steps);
+        return 0;
+    }
+    if (!is_reached(l, epoch)) {
+        ls_fail(l->ctx, LS_ERR_ARG,
+                "ls_loader_rows: epoch %lld: up to its end more than 2^63 - 1 words are drawn",
+                (long long)epoch);
         return 0;
     }
     ls_order o = l->order;
@@ -444,7 +456,7 @@ ls_loader_state ls_loader_get_state(const ls_loader *l)
 
 ls_status ls_loader_set_state(ls_loader *l, ls_loader_state s)
 {
-    if (s.epoch < 0 || s.step < 0 || s.step > l->steps)
+    if (s.epoch < 0 || s.step < 0 || s.step > l->steps || !is_reached(l, s.epoch))
         return ls_fail(l->ctx, LS_ERR_CONFIG,
                        "%s: step %lld of epoch %lld comes next, but an epoch has %lld steps",
                        l->d->name, (long long)s.step + 1, (long long)s.epoch, (long long)l->steps);

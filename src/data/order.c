@@ -22,10 +22,11 @@ uint64_t ls_order_draw(ls_order *o, ls_random *r)
     return seed;
 }
 
-void ls_order_skip(const ls_order *o, ls_random *r)
+void ls_order_skip(const ls_order *o, int64_t epochs, ls_random *r)
 {
-    ls_random_word64(r);
-    if (o->row) ls_random_word64(r);
+    int words = o->row ? 4 : 2;
+    for (int i = 0; i < words; i++)
+        ls_random_skip(r, (uint64_t)epochs); /* times words may not fit */
 }
 
 void ls_order_set(ls_order *o, uint64_t seed)

@@ -40,7 +40,7 @@ ls_status ls_digests_get(ls_table *t, ls_failure *f)
         t->digests = ls_memory_new(bytes);
         if (!t->digests) ls_failure_memory(f, bytes, "opening %s", ls_show(t->path).text);
         else if (H5Aread(a, H5T_NATIVE_UINT64, t->digests) < 0)
-            ls_h5_failure(f, LS_ERR_DATA, "%s is damaged", ls_show(t->path).text);
+            ls_h5_failure_damaged(f, ls_show(t->path).text);
         else if (t->digests[0] != (uint64_t)about->chunk_rows) {
             ls_memory_free(t->digests);
             t->digests = NULL;

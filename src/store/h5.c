@@ -51,10 +51,24 @@ void ls_h5_end(ls_h5_turn before)
     (void)pthread_mutex_unlock(&door);
 }
 
+/* Of "file read failed: time = ..., errno = 5, error message = 'Input/output error', buf = ..." what
+ * matters. */
+static ls_shown without_numbers(const char *desc)
+{
+    static const char before[] = "error message = '";
+    char text[200];
+    const char *colon = strchr(desc, ':'), *error = strstr(desc, before);
+    if (!colon || !error) return ls_show(desc);
+    error += sizeof before - 1;
+    snprintf(text, sizeof text, "%.*s: %.*s", (int)(colon - desc), desc, (int)strcspn(error, "'"),
+             error);
+    return ls_show(text);
+}
+
 static herr_t first_cause(unsigned n, const H5E_error2_t *e, void *cause)
 {
     (void)n;
-    if (e->desc) *(ls_shown *)cause = ls_show(e->desc);
+    if (e->desc) *(ls_shown *)cause = without_numbers(e->desc);
     return 1; /* the first is the innermost */
 }
 
@@ -83,9 +97,22 @@ ls_status ls_h5_failure_memory(ls_failure *f, size_t bytes, const char *what)
     return ls_h5_failure(f, LS_ERR_MEMORY, "no memory: %s needs more than %zu bytes", what, bytes);
 }
 
+static ls_status status_of(const ls_shown *cause)
+{
+    return strstr(cause->text, "file read failed") ? LS_ERR_IO : LS_ERR_DATA;
+}
+
 ls_status ls_h5_read_status(void)
 {
-    return strstr(cause_now().text, "file read failed") ? LS_ERR_IO : LS_ERR_DATA;
+    ls_shown cause = cause_now();
+    return status_of(&cause);
+}
+
+ls_status ls_h5_failure_damaged(ls_failure *f, const char *shown)
+{
+    bool is_read = ls_h5_read_status() != LS_ERR_IO;
+    return ls_h5_failure(f, is_read ? LS_ERR_DATA : LS_ERR_IO,
+                         is_read ? "%s is damaged" : "cannot read %s", shown);
 }
 
 void ls_h5_close(hid_t id)
@@ -153,7 +180,11 @@ static hid_t open_shared(const char *path, int fd, ls_failure *f)
     if (file >= 0)
         ls_failure_set(f, LS_ERR_IO, "%s is being written by another process", ls_show(path).text);
     else if (error) ls_input_unopened(path, error, f);
-    else ls_failure_set(f, LS_ERR_DATA, "%s is damaged: %s", ls_show(path).text, unlocked.text);
+    else
+        ls_failure_set(f, status_of(&unlocked),
+                       status_of(&unlocked) == LS_ERR_IO ? "cannot read %s: %s"
+                                                         : "%s is damaged: %s",
+                       ls_show(path).text, unlocked.text);
     ls_h5_close(file);
     return H5I_INVALID_HID;
 }
@@ -200,17 +231,19 @@ static herr_t refuse_link(const char *parent_file, const char *parent_group, con
     return -1;
 }
 
-/* Says what stands where a dataset was looked for. */
+/* Says what stands where a dataset was looked for; or, of a dataset or a file that could not be read, why. */
 static void explain(hid_t file, hid_t access, const char *path, const char *name, ls_failure *f)
 {
     ls_shown p = ls_show(path), n = ls_show(name), cause = cause_now();
+    ls_status status = status_of(&cause);
     hid_t object = H5Oopen(file, name, access);
-    if (object >= 0)
+    H5I_type_t kind = object >= 0 ? H5Iget_type(object) : H5I_BADID;
+    if (kind == H5I_GROUP || kind == H5I_DATATYPE)
         ls_failure_set(f, LS_ERR_DATA, "%s: %s is a %s, not a dataset; the file has %s", p.text,
-                       n.text, H5Iget_type(object) == H5I_GROUP ? "group" : "type",
+                       n.text, kind == H5I_GROUP ? "group" : "type",
                        ls_h5_dataset_names(file).text);
-    else if (H5Lexists(file, name, H5P_DEFAULT) > 0)
-        ls_failure_set(f, LS_ERR_DATA, "%s: %s cannot be opened: %s", p.text, n.text, cause.text);
+    else if (object >= 0 || status == LS_ERR_IO || H5Lexists(file, name, H5P_DEFAULT) > 0)
+        ls_failure_set(f, status, "%s: %s cannot be opened: %s", p.text, n.text, cause.text);
     else
         ls_failure_set(f, LS_ERR_DATA, "%s has no dataset %s; it has %s", p.text, n.text,
                        ls_h5_dataset_names(file).text);

@@ -22,6 +22,8 @@ ls_status ls_h5_failure(ls_failure *f, ls_status status, const char *form, ...)
     __attribute__((format(printf, 3, 4)));
 /* Where HDF5 lacks memory: more than bytes, which is what is known of it. */
 ls_status ls_h5_failure_memory(ls_failure *f, size_t bytes, const char *what);
+/* Of a file that HDF5 makes nothing of: IO where the system could not read it, else DATA. */
+ls_status ls_h5_failure_damaged(ls_failure *f, const char *shown);
 /* The status of a read that failed: IO where the system could not read, else DATA. */
 ls_status ls_h5_read_status(void);
 void ls_h5_close(hid_t id); /* of any kind; negative is fine */

@@ -135,7 +135,7 @@ static ls_status find_shape(const subject *s)
     int ndim = H5Sget_simple_extent_dims(space, dim, NULL);
     ls_h5_close(space);
     if (is_null) return REFUSE(s, "%s", "has no values");
-    if (ndim < 0) return ls_h5_failure(s->f, LS_ERR_DATA, "%s is damaged", s->path.text);
+    if (ndim < 0) return ls_h5_failure_damaged(s->f, s->path.text);
     if (ndim == 0) return REFUSE(s, "%s", "is a single value: the first dimension must count rows");
     if (ndim > LS_MAX_NDIM)
         return REFUSE(s, "has %d dimensions: at most %d are read", ndim, LS_MAX_NDIM);
@@ -202,7 +202,7 @@ static ls_status check_chunks(const subject *s)
     ls_shown odd;
     int number, ndim = about->row.ndim + 1;
     if (H5Pget_chunk(s->creation, H5S_MAX_RANK, chunk) != ndim)
-        return ls_h5_failure(s->f, LS_ERR_DATA, "%s is damaged", s->path.text);
+        return ls_h5_failure_damaged(s->f, s->path.text);
     if (!filters_of(s->creation, s->l, &odd, &number))
         return REFUSE(s,
                       "is packed with %s (filter %d), which is not read: "
@@ -216,8 +216,7 @@ static ls_status check_chunks(const subject *s)
         wanted *= dim / chunk[i] + (dim % chunk[i] != 0);
     }
     hid_t space = H5Dget_space(s->set);
-    if (H5Dget_num_chunks(s->set, space, &found) < 0)
-        ls_h5_failure(s->f, LS_ERR_DATA, "%s is damaged", s->path.text);
+    if (H5Dget_num_chunks(s->set, space, &found) < 0) ls_h5_failure_damaged(s->f, s->path.text);
     else if (found < wanted)
         REFUSE(s, "was never written in full: %llu of its %llu chunks are missing",
                (unsigned long long)(wanted - found), (unsigned long long)wanted);
@@ -248,7 +247,7 @@ static ls_status check_layout(const subject *s, bool is_readable, int64_t file_b
     case H5D_CHUNKED:
         return check_chunks(s);
     default:
-        return ls_h5_failure(s->f, LS_ERR_DATA, "%s is damaged", s->path.text);
+        return ls_h5_failure_damaged(s->f, s->path.text);
     }
 }
 
@@ -259,7 +258,7 @@ ls_status ls_h5_layout(hid_t set, const char *path, const char *name, int64_t fi
     subject s = { set, H5Dget_create_plist(set), ls_show(path), ls_show(name), l, f };
     hid_t type = H5Dget_type(set);
     if (s.creation < 0 || type < 0) {
-        ls_h5_failure(f, LS_ERR_DATA, "%s is damaged", s.path.text);
+        ls_h5_failure_damaged(f, s.path.text);
     } else {
         bool is_readable = type_of(type, &l->stored, l->about.type);
         l->about.is_integer = !l->stored.is_float;
@@ -353,7 +352,7 @@ static ls_status describe(const char *path, FILE *out, ls_failure *f)
     hid_t file = ls_h5_open(path, &fd, &w.file_bytes, f);
     if (file >= 0) {
         if (H5Ovisit(file, H5_INDEX_NAME, H5_ITER_INC, visit, &w) < 0)
-            ls_h5_failure(f, LS_ERR_DATA, "%s is damaged", ls_show(path).text);
+            ls_h5_failure_damaged(f, ls_show(path).text);
         if (w.failed)
             ls_failure_set(f, LS_ERR_IO, "%s: its description cannot be written",
                            ls_show(path).text);

@@ -99,9 +99,22 @@ static void say_who(ls_lock *l)
     l->step = page + length;
 }
 
+static void unmap(ls_lock *l)
+{
+    if (l->page) (void)munmap(l->page, LOCK_BYTES);
+    l->page = l->step = NULL;
+}
+
+/* A page that the file has no longer is no memory: to write there would end the process. Somebody may
+ * have emptied the file; the lock is held all the same, and says so again. */
 void ls_lock_beat(ls_lock *l, int64_t step)
 {
     if (!l || !l->step) return;
+    if (lseek(l->fd, 0, SEEK_END) < LOCK_BYTES) {
+        unmap(l);
+        say_who(l);
+        if (!l->step) return;
+    }
     for (int i = STEP_DIGITS - 1; i >= 0; i--, step /= 10)
         l->step[i] = step || i == STEP_DIGITS - 1 ? (char)('0' + step % 10) : ' ';
 }
@@ -126,7 +139,7 @@ ls_status ls_lock_take(const char *dir, ls_lock **out, ls_failure *f)
 void ls_lock_leave(ls_lock *l)
 {
     if (!l) return;
-    if (l->page) (void)munmap(l->page, LOCK_BYTES);
+    unmap(l);
     (void)unlink(l->path); /* while it is held, so that nobody's newer file is meant */
     (void)close(l->fd);
     ls_memory_free(l);

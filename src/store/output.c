@@ -262,7 +262,8 @@ bool ls_output_is_stale(const char *mark)
 
 ls_status ls_folder_sync(const char *dir, ls_failure *f)
 {
-    int fd = open(dir[0] ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (!dir[0]) dir = ".";
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return ls_failure_set(f, LS_ERR_IO, "%s: cannot open the directory: %s", ls_show(dir).text,
                               strerror(errno));

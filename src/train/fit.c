@@ -53,6 +53,13 @@ int64_t ls_steps_done(const ls_run *run)
     return s.epoch * ls_loader_steps(run->data) + s.step;
 }
 
+bool ls_run_is_complete(const ls_run *run)
+{
+    ls_loader_state s = ls_loader_get_state(run->data);
+    bool ends_epoch = s.step == ls_loader_steps(run->data);
+    return run->epochs && s.epoch + ends_epoch >= run->epochs;
+}
+
 /* ---- checks ---------------------------------------------------------------------------------- */
 static ls_status check_run(ls_ctx *ctx, const char *call, const ls_run *run)
 {
@@ -206,10 +213,13 @@ static void run_epochs(fit *f)
 {
     ls_ctx *ctx = f->ctx;
     const ls_run *run = f->run;
-    if (ls_loader_epoch(run->data) >= run->epochs)
+    if (ls_loader_epoch(run->data) < run->epochs) warn_of_idle_ranks(ctx, run);
+    else {
         ls_printf(ctx, "lockstep: %s is finished: %lld of %lld epochs are done\n", ls_run_name(run),
                   (long long)ls_loader_epoch(run->data), (long long)run->epochs);
-    else warn_of_idle_ranks(ctx, run);
+        /* It was to be longer when it was saved. */
+        if (f->progress->is_unfinished && ls_run_is_complete(run)) save(f, true);
+    }
     ls_report_open(ctx, run);
     f->trace = ls_trace_begin(ctx, run);
     while (ls_loader_epoch(run->data) < run->epochs) run_epoch(f);

@@ -13,7 +13,7 @@
 typedef struct header {
     ls_loader_state loader;
     double cost_sum;
-    int64_t cost_rows, epochs;
+    int64_t cost_rows, epochs, is_unfinished;
     ls_random random;
 } header;
 
@@ -135,12 +135,11 @@ ls_status ls_state_write(ls_ctx *ctx, const ls_run *run, ls_image *m, ls_failure
 {
     const ls_progress *p = ls_progress_of(ctx, run);
     char *config = run->config ? NULL : ls_describe(ctx, run);
-    bool complete = run->epochs && ls_steps_done(run) >= run->epochs * ls_loader_steps(run->data);
     if (!p || (!run->config && !config)) return *f = ctx->failure, f->status;
     ls_image_put_int(m, "/", "format", 1, f);
     ls_image_put_text(m, "/", "numerics", ls_kernel_numerics(ctx->kernel), f);
     ls_image_put_text(m, "/", "version", LS_VERSION, f);
-    ls_image_put_text(m, "/", "status", complete ? "complete" : "running", f);
+    ls_image_put_text(m, "/", "status", ls_run_is_complete(run) ? "complete" : "running", f);
     ls_image_put_text(m, "/config", "text", run->config ? run->config : config, f);
     ls_memory_free(config);
     put_model(run, m, f);
@@ -186,6 +185,10 @@ static ls_status get_header(ls_image *m, header *h, ls_failure *f)
     int64_t seed = 0;
     ls_dtype type;
     ls_shape shape = { 1, { 0 } };
+    char *status = NULL;
+    ls_image_get_text(m, "/", "status", &status, f);
+    h->is_unfinished = status && !strcmp(status, "running");
+    ls_memory_free(status);
     ls_image_get_int(m, "/progress", "epoch", &h->loader.epoch, f);
     ls_image_get_int(m, "/progress", "step", &h->loader.step, f);
     ls_image_get_int(m, "/progress", "shuffle_seed", &seed, f);
@@ -322,6 +325,7 @@ ls_status ls_state_apply(ls_ctx *ctx, const ls_run *run, const void *block, size
         if (!ls_progress_add(p, &history[i])) return ctx->failure.status;
     p->cost_sum = h.cost_sum;
     p->cost_rows = h.cost_rows;
+    p->is_unfinished = h.is_unfinished;
     ctx->random = h.random;
     for (int64_t i = 0; i < params.count; i++) {
         size_t size = values_bytes(params.at[i]);

@@ -32,6 +32,7 @@ typedef struct ls_progress {
     ls_history *history;
     int         failed_saves; /* in a row */
     int64_t     saved_step;   /* the newest checkpoint that is known to be sound; 0: none */
+    bool        is_unfinished; /* says the checkpoint from which it goes on */
     bool        removed_old; /* --fresh has done its work */
 } ls_progress;
 /* The progress that goes with run->model; made at the first call. NULL after an error. */
@@ -43,6 +44,7 @@ ls_status ls_save_or_go_on(ls_ctx *ctx, const ls_run *run, int most);
 
 /* Steps of the whole run that are done: what checkpoints are named by. */
 int64_t ls_steps_done(const ls_run *run);
+bool    ls_run_is_complete(const ls_run *run); /* all its epochs are done, and there were any */
 
 /* ---- one step -------------------------------------------------------------------------------- */
 typedef enum ls_phase { LS_READ, LS_FORWARD, LS_BACKWARD, LS_UPDATE, LS_SAVING, LS_VALIDATION } ls_phase;
@@ -76,8 +78,8 @@ void      ls_guard_end(ls_guard *g);
 ls_status ls_guard_step(ls_guard *g, ls_ctx *ctx, const ls_phases *phases); /* after each; collective */
 /* That the whole state is finite, and equal on all ranks. Collective. */
 ls_status ls_guard_state(ls_ctx *ctx, const ls_run *run);
-/* Fails for a cost that is not finite, with the rows where they are known. Collective. */
-void ls_guard_cost(ls_ctx *ctx, const ls_run *run, double cost, const ls_tensor *x, const ls_tensor *pred,
+/* Fails for a cost that is not finite, with the rows where they are known; where: "in step 5". Collective. */
+void ls_guard_cost(ls_ctx *ctx, double cost, const char *where, const ls_tensor *x, const ls_tensor *pred,
                    const ls_tensor *y);
 
 /* ---- checkpoints ----------------------------------------------------------------------------- */

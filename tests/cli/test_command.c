@@ -81,10 +81,15 @@ Test(words, mistakes)
 Test(words, what_cannot_be_printed_is_an_error)
 {
     if (access("/dev/full", W_OK)) cr_skip_test("there is no /dev/full here");
-    char command[256];
-    snprintf(command, sizeof command, "%s --help >/dev/full", getenv("LS_LOCKSTEP"));
-    expect_end(run("sh", "-c", command, NULL), 74, "",
-               "lockstep: standard output: No space left on device\n");
+    char command[512];
+    make_run();
+    expect_end(lockstep("train", "small.yaml", "--quiet", "--train.epochs=2"), 0, "", "");
+    static const char *const words[] = { "--help", "diff runs/small/*" };
+    for (int i = 0; i < 2; i++) {
+        snprintf(command, sizeof command, "exec %s %s >/dev/full", getenv("LS_LOCKSTEP"), words[i]);
+        expect_end(run("sh", "-c", command, NULL), 74, "",
+                   "lockstep: standard output: No space left on device\n");
+    }
 }
 
 /* ---- configurations -------------------------------------------------------------------------- */

@@ -171,6 +171,8 @@ Test(eval, predicts_values)
                "lockstep: --row: \"two\" is no number\n");
     expect_end(lockstep("predict", "runs/line", "--row= 1 5 ,2"), 64, "",
                "lockstep: --row: \"1 5\" is no number\n");
+    expect_end(lockstep("predict", "runs/line", "--row=1,-1e39"), 64, "",
+               "lockstep: --row: \"-1e39\" does not fit float32\n");
     expect_end(lockstep("predict", "runs/line", "--row=1,2", "--out=c.h5"), 64, "",
                "lockstep: --row is instead of --data and --out\n");
     expect_end(lockstep("predict", "runs/line"), 64, "",

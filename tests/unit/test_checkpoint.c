@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <math.h>
+#include <errno.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 TestSuite(image, .init = enter, .fini = leave, .timeout = 120);
@@ -454,6 +456,45 @@ Test(checkpoint, failures_leave_nothing)
     f = (ls_failure){ 0 };
     cr_expect(eq(int, ls_checkpoint_commit("d/none", "d", "n", 1, 1, &f), LS_ERR_IO));
     all_is_closed();
+}
+
+/* ---- directories ----------------------------------------------------------------------------- */
+static bool cannot_sync;
+
+int fsync(int file)
+{
+    return cannot_sync ? errno = EIO, -1 : (int)syscall(SYS_fsync, file);
+}
+
+/* The directory above "runs" has no name in that path, but one in the message. */
+Test(checkpoint, directory_that_cannot_be_synced)
+{
+    ls_failure f = { 0 };
+    cannot_sync = true;
+    cr_expect(eq(int, ls_folder_make("runs", &f), LS_ERR_IO));
+    cr_expect(has(&f, LS_ERR_IO, ".: syncing the directory failed: "), "%s", f.text);
+    cannot_sync = false;
+}
+
+/* Somebody else's program has emptied it. The lock is held all the same, and says the step again. */
+Test(checkpoint, lock_that_was_emptied)
+{
+    ls_failure f = { 0 };
+    ls_lock *lock = NULL, *other = NULL;
+    uint8_t *text;
+    cr_assert(ls_lock_take("d", &lock, &f) == LS_OK, "%s", f.text);
+    for (int step = 1; step < 3; step++) {
+        cr_assert(truncate("d/.lockstep.lock", 0) == 0);
+        ls_lock_beat(lock, step);
+        cr_assert(read_file("d/.lockstep.lock", &text) > 100);
+        text[100] = 0;
+        cr_expect(atoi(strstr((char *)text, "\nstep ") + 6) == step, "%s", (char *)text);
+        free(text);
+    }
+    cr_expect(eq(int, ls_lock_take("d", &other, &f), LS_ERR_OUTPUT));
+    cr_expect(has(&f, LS_ERR_OUTPUT, "d: another job trains here: process "), "%s", f.text);
+    ls_lock_leave(lock);
+    cr_expect(eq(int, files_in("d"), 0));
 }
 
 Test(checkpoint, full_disk)

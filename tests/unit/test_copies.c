@@ -1,6 +1,8 @@
-/* test_copies.c -- tables that keep one copy of a file's values together. Every test has a directory of its
- * own. */
+/* test_copies.c -- tables that keep one copy of a file's values together, and files of which the disk does not
+ * give every byte. Every test has a directory of its own. */
 #include "store_files.h"
+#include <errno.h>
+#include <sys/syscall.h>
 
 TestSuite(copies, .init = enter, .fini = leave, .timeout = 120);
 
@@ -54,5 +56,46 @@ Test(copies, are_made_once)
         for (int i = 0; i < 3; i++) ls_table_close(t[i]);
         ls_memory_free(memory);
     }
+    all_is_closed();
+}
+
+/* ---- a disk that fails ----------------------------------------------------------------------- */
+static int good_reads = -1; /* before one that fails; below 0: all are good */
+static bool fails_for_good;
+
+/* HDF5's; lockstep's own has another name, pread64. */
+ssize_t read_of_hdf5(int file, void *out, size_t bytes, off_t at) __asm__("pread");
+ssize_t read_of_hdf5(int file, void *out, size_t bytes, off_t at)
+{
+    if (good_reads == 0) {
+        if (!fails_for_good) good_reads = -1;
+        return errno = EIO, -1;
+    }
+    if (good_reads > 0) good_reads--;
+    return syscall(SYS_pread64, file, out, bytes, at);
+}
+
+/* Whichever read it is of those that opening takes, the disk is to blame and not the file. */
+Test(copies, reads_that_fail)
+{
+    hid_t file = new_file("t.h5"), creation = chunks((hsize_t[]){ 50, 16 }, 2, 0);
+    add_set(file, "x", H5T_STD_I64LE, 2, (hsize_t[]){ 1000, 16 }, creation, true);
+    H5Fclose(file);
+    int failures = 0;
+    for (int reads = 0; reads < 40; reads++) {
+        ls_failure f = { 0 };
+        ls_table *t = NULL;
+        good_reads = reads / 2;
+        fails_for_good = reads % 2;
+        ls_table_open("t.h5", "x", &t, &f);
+        good_reads = -1;
+        ls_table_close(t);
+        if (!f.status) continue;
+        failures++;
+        cr_expect(has(&f, LS_ERR_IO, "t.h5") && strstr(f.text, "Input/output error") &&
+                      !strstr(f.text, "damaged"),
+                  "after %d reads: %s", reads / 2, f.text);
+    }
+    cr_expect(failures > 8, "%d", failures);
     all_is_closed();
 }

@@ -169,6 +169,18 @@ Test(datasets, no_word_of_a_generator_is_taken_back)
 }
 
 /* From any step of any epoch the same batches follow. */
+/* As many as can be counted are skipped at once; more are refused, not counted wrongly. */
+Test(datasets, words_of_a_generator_far_away)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_generator *g = ls_generator_new(ctx, 3);
+    ls_generator_skip(g, INT64_MAX);
+    cr_assert(eq(int, ls_error(ctx), LS_OK));
+    ls_generator_skip(g, 1);
+    FAILS(ctx, LS_ERR_ARG,
+          "ls_generator_skip: 1 words; with those before they are more than 2^63 - 1");
+}
+
 Test(datasets, goes_on_with_a_generator)
 {
     for (int64_t step = 0; step <= 3; step++)

@@ -37,3 +37,27 @@ Test(datasets, rows_of_steps_to_come)
         cr_assert(eq(int, ls_finish(ctx), 64));
     }
 }
+
+/* Epochs that nobody will reach are found at once, as the next ones are; of a generator, as far as its
+ * words can be counted. */
+Test(datasets, rows_of_epochs_far_away)
+{
+    for (int way = 0; way < 4; way++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .seed = 5 });
+        ls_loader *l = ls_loader_new(
+            ctx, ls_tensor_dataset(ctx, ls_zeros(ctx, LS_SHAPE(4)), ls_arange_labels(ctx, 0, 4, 1)),
+            &(ls_loader_opts){ .batch_size = 4,
+                               .shuffle = way & 1,
+                               .generator = way & 2 ? ls_generator_new(ctx, 3) : NULL });
+        int64_t rows[4], all = 0, most = way == 3 ? INT64_MAX / 8 : INT64_MAX / 2;
+        cr_assert(eq(i64, ls_loader_rows(l, most - 1, 0, rows), 4));
+        for (int i = 0; i < 4; i++) all |= (int64_t)1 << rows[i];
+        cr_assert(eq(i64, all, 15));
+        if (!(way & 2)) cr_assert(eq(i64, ls_loader_rows(l, INT64_MAX, 0, rows), 4));
+        else {
+            cr_assert(eq(i64, ls_loader_rows(l, most, 0, rows), 0));
+            cr_assert(strstr(ls_error_text(ctx), "more than 2^63 - 1 words are drawn") != NULL);
+        }
+        ls_finish(ctx);
+    }
+}

@@ -54,6 +54,40 @@ Test(random, draws_of_pytorch)
     ls_memory_free(out);
 }
 
+/* ---- words that are not wanted --------------------------------------------------------------- */
+/* From every kind of place in a block: to one in it, at its end, in the next, and far away, where a jump
+ * takes the place of walking. */
+Test(random, skips_as_if_drawn)
+{
+    static const uint64_t counts[] = { 0, 1, 623, 624, 625, 1249, 2600000, 624 * 4100 };
+    for (int before = 0; before < 700; before += 156)
+        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+            ls_random drawn, skipped;
+            ls_random_seed(&drawn, 7);
+            for (int k = 0; k < before; k++) ls_random_word(&drawn);
+            skipped = drawn;
+            for (uint64_t k = 0; k < counts[i]; k++) ls_random_word(&drawn);
+            ls_random_skip(&skipped, counts[i]);
+            cr_expect(memcmp(&drawn, &skipped, sizeof drawn) == 0, "%llu words after %d",
+                      (unsigned long long)counts[i], before);
+        }
+}
+
+Test(random, skips_half_and_half)
+{
+    static const int powers[] = { 22, 23, 31, 32, 33, 48, 63 };
+    for (size_t i = 0; i < sizeof powers / sizeof *powers; i++) {
+        ls_random whole, halves;
+        ls_random_seed(&whole, 3);
+        ls_random_word(&whole);
+        halves = whole;
+        ls_random_skip(&whole, (uint64_t)1 << powers[i]);
+        for (int k = 0; k < 2; k++) ls_random_skip(&halves, (uint64_t)1 << (powers[i] - 1));
+        cr_expect(memcmp(&whole, &halves, sizeof whole) == 0, "2^%d words", powers[i]);
+    }
+}
+
+/* ---- normals --------------------------------------------------------------------------------- */
 /* torch.randn(17, dtype=torch.float64) after torch.manual_seed(1). */
 Test(random, float64_normals_within_a_unit)
 {

@@ -135,6 +135,24 @@ Test(train, more_epochs_go_on)
     }
 }
 
+/* One that was stopped, and then is to be no longer than it is, ends as if it had never been to. */
+Test(train, fewer_epochs_end_it)
+{
+    static const struct {
+        const char *dir;
+        int64_t epochs, stop;
+    } starts[] = { { "whole", 2, 0 }, { "runs", 4, 8 }, { "runs", 2, 0 } };
+    for (int i = 0; i < 3; i++) {
+        job j = make_job(starts[i].epochs, 0.05);
+        j.run.dir = starts[i].dir;
+        j.run.stop_after = starts[i].stop;
+        ls_fit(j.ctx, &j.run);
+        cr_assert(eq(int, ls_finish(j.ctx), starts[i].stop ? 75 : 0));
+        int differs = system("cmp -s whole/model-000000000008.h5 runs/model-000000000008.h5");
+        if (i > 0) cr_expect(eq(int, differs != 0, i == 1));
+    }
+}
+
 /* Steps are counted across epochs: one that ends an epoch is like any other. */
 Test(train, saved_every_so_many_steps)
 {
@@ -277,6 +295,28 @@ Test(train, evaluation_draws_nothing)
     ls_fit_step(j.ctx, &j.run, &cost);
     cr_assert(eq(i64, ls_steps_done(&j.run), 2));
     cr_assert(eq(int, ls_finish(j.ctx), 0));
+}
+
+/* As in a step; what is saved would take it for no validation. */
+Test(train, validation_that_is_not_finite)
+{
+    for (int by_hand = 0; by_hand < 2; by_hand++) {
+        job j = make_job(2, 0.05);
+        ls_score score = { 0 };
+        ls_tensor *x = ls_ones(j.ctx, LS_SHAPE(50, 3)), *y = ls_ones(j.ctx, LS_SHAPE(50, 1));
+        ((float *)x->data)[3 * 20 + 1] = by_hand ? NAN : 1;
+        ((float *)y->data)[7] = by_hand ? 1 : INFINITY;
+        j.run.validation = ls_loader_new(j.ctx, ls_tensor_dataset(j.ctx, x, y),
+                                         &(ls_loader_opts){ .batch_size = 16 });
+        if (by_hand) ls_evaluate(j.ctx, &j.run, j.run.validation, &score);
+        else ls_fit(j.ctx, &j.run);
+        const char *what = by_hand ? "x is not finite in 1 of this rank's rows: 20"
+                                   : "y is not finite in 1 of this rank's rows: 7";
+        cr_expect(strncmp(ls_error_text(j.ctx), "the cost is ", 12) == 0 &&
+                      strstr(ls_error_text(j.ctx), what),
+                  "%s", ls_error_text(j.ctx));
+        cr_assert(eq(int, ls_finish(j.ctx), 79));
+    }
 }
 
 /* Before the first step, not after all of them. */
