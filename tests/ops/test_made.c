@@ -259,6 +259,32 @@ Test(made, a_gradient_passes_where_relu_keeps_nan)
     }
 }
 
+/* So do the others, each as in PyTorch. */
+Test(made, gradients_beside_nan_are_those_of_pytorch)
+{
+    const double nan = NAN;
+    for (int type = LS_FLOAT32; type <= LS_FLOAT64; type++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = (ls_dtype)type });
+        ls_tensor *x = ls_tensor_of(ctx, LS_SHAPE(2, 3), nan, 1, nan, 2, 2, 1);
+        ls_tensor *y = ls_tensor_of(ctx, LS_SHAPE(2, 3), 1, 0, -1, nan, 1, 1);
+#define PASSES(t, of, ...)                                                                         \
+    ls_backward(ctx, ls_mul_scalar(ls_sum(t), 6));                                                 \
+    GIVES(ls_grad(of), __VA_ARGS__);                                                               \
+    ls_zero_grad(LS_LIST(x, y))
+        ls_requires_grad(x), ls_requires_grad(y);
+        PASSES(ls_max(x), x, 3, 0, 3, 0, 0, 0);
+        PASSES(ls_min(x), x, 3, 0, 3, 0, 0, 0);
+        PASSES(ls_amax(x, LS_AXES(1), false), x, nan, nan, nan, 3, 3, 0);
+        PASSES(ls_amin(x, LS_AXES(0), true), x, nan, 6, nan, nan, 0, nan);
+        PASSES(ls_abs(ls_neg(x)), x, 0, 6, 0, 6, 6, 6);
+        PASSES(ls_l1_loss(x, y), x, 0, 1, 0, 0, 1, 0);
+        PASSES(ls_kl_div(x, y), x, -1, 0, 1, nan, -1, -1);
+        PASSES(ls_kl_div(ls_abs(x), y), y, nan, nan, nan, nan, -1, 0);
+        cr_assert_eq(ls_finish(ctx), 0);
+#undef PASSES
+    }
+}
+
 /* ---- slopes at corners, and small costs ------------------------------------------------------ */
 /* As PyTorch: where all elements are equal, a deviation of 0 has no slope; that of one element is 0, or
  * NaN where its divisor is. */
