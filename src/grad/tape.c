@@ -222,11 +222,18 @@ void ls_tape_add(ls_ctx *ctx, ls_record *r)
 /* Tables come from outside too. */
 static bool is_complete(ls_ctx *ctx, const ls_op *op)
 {
-    if (op && op->name && op->n_in >= 1 && op->n_in <= LS_MAX_IN && op->shape &&
-        (op->forward || op->flags & LS_OP_VIEW))
-        return true;
-    ls_fail(ctx, LS_ERR_ARG,
-            "ls_apply: an operation needs a name, 1 to %d inputs, shape and forward", LS_MAX_IN);
+    if (!op || !op->name || op->n_in < 1 || op->n_in > LS_MAX_IN || !op->shape ||
+        !(op->forward || op->flags & LS_OP_VIEW))
+        ls_fail(ctx, LS_ERR_ARG,
+                "ls_apply: an operation needs a name, 1 to %d inputs, shape and forward",
+                LS_MAX_IN);
+    else if (op->activation && !(op->saves & LS_SAVE_OUT))
+        ls_fail(
+            ctx, LS_ERR_ARG,
+            "ls_apply: %s has an activation, whose slope is worked out from the result, and does "
+            "not save it",
+            op->name);
+    else return true;
     return false;
 }
 
