@@ -156,6 +156,19 @@ Test(made, parts_are_not_mixed)
     REFUSED(LS_ERR_SHAPE, "the batch axis of a part must stay axis 0", ls_argmax(PART(ctx), 0));
 }
 
+/* Where rows pair off, a batch of one row is no other than a batch of two. */
+Test(made, one_row_of_a_part_meets_one_of_a_whole)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *y = ls_tensor_of(ctx, LS_SHAPE(1, 2), 0, 1), *x = ls_ones(ctx, LS_SHAPE(1, 2));
+    ls_tensor *part = ls_split_rows(x), *place = ls_view(ls_labels_of(ctx, 1), LS_SHAPE(1, 1));
+    cr_expect_eq(ls_item(ls_mse_loss(part, y)), 0.5);
+    cr_expect_eq(ls_item(ls_l1_loss(y, part)), 0.5);
+    cr_expect_eq(ls_item(ls_sum(ls_gather(part, 1, place))), 1);
+    cr_expect_eq(ls_item(ls_sum(ls_div(part, x))), 2);
+    cr_expect_eq(ls_finish(ctx), 0);
+}
+
 Test(made, losses_refuse_what_they_do_not_know)
 {
     REFUSED(LS_ERR_ARG, "l1_loss: has no option beta", ls_l1_loss_with(a, a, WITH(.beta = 2)));
