@@ -128,7 +128,7 @@ static bool make_result(ls_ctx *ctx, ls_record *r)
     if (is_view) {
         t->origin = r->in[0]->origin;
         t->base = r->in[0]->base ? r->in[0]->base : r->in[0];
-        t->base->is_lent = true;
+        ls_tensor_lend(t->base);
     }
     r->out = t;
     ls_node_rows(&r->node, r, ls_record_rows(r));
@@ -212,7 +212,7 @@ void ls_tape_add(ls_ctx *ctx, ls_record *r)
     r->recorded = !ctx->scopes && r->op->backward && wants_grad(r);
     if (!r->recorded) return;
     for (int i = 0; i < r->n_in; i++)
-        if (r->in[i]) r->in[i]->is_lent = true;
+        if (r->in[i]) ls_tensor_lend(r->in[i]);
     r->before = tape->last;
     tape->last = r;
     if (!ctx->step) tape->last_of_life = r;
