@@ -16,7 +16,7 @@ static const struct {
 } numbers[] = {
 #define NONE(kind, torch, detail)
 #define ONE(kind, torch, name, usual) { #kind, name, usual },
-    LS_ACTIVATIONS(NONE, ONE)
+    LS_ACTIVATIONS(NONE, ONE, NONE)
 };
 
 const char *ls_activation_number(const char *kind, double *usual)

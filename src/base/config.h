@@ -6,13 +6,14 @@
 #include "base/base.h"
 #include <stdio.h>
 
-/* Activations as layers: ls_<kind>(x) as X(kind, PyTorch's name, its settings as printed), or
- * ls_<kind>(x, number) as Y(kind, PyTorch's name, the number's name, its usual value). */
-#define LS_ACTIVATIONS(X, Y)                                 \
-    X(relu, "ReLU", "")                                      \
+/* Activations as layers: ls_<kind>(x) as X(kind, PyTorch's name, its settings as printed), as Z those that
+ * ls_linear_<kind>() makes as well, or ls_<kind>(x, number) as Y(kind, PyTorch's name, the number's name, its
+ * usual value). */
+#define LS_ACTIVATIONS(X, Y, Z)                              \
+    Z(relu, "ReLU", "")                                      \
     Y(leaky_relu, "LeakyReLU", "negative_slope", 0.01)       \
-    X(sigmoid, "Sigmoid", "")                                \
-    X(tanh, "Tanh", "")                                      \
+    Z(sigmoid, "Sigmoid", "")                                \
+    Z(tanh, "Tanh", "")                                      \
     X(gelu, "GELU", "approximate='none'")                    \
     X(gelu_tanh, "GELU", "approximate='tanh'")               \
     X(softplus, "Softplus", "beta=1, threshold=20")          \

@@ -15,8 +15,8 @@ enum { MOST_FEATURES = 2147483647 };
 
 #define NAME(kind, ...) #kind,
 #define TEXT(kind, ...) ", " #kind
-static const char *const kinds[] = { "linear", LS_ACTIVATIONS(NAME, NAME) };
-static const char all_kinds[] = "linear" LS_ACTIVATIONS(TEXT, TEXT);
+static const char *const kinds[] = { "linear", LS_ACTIVATIONS(NAME, NAME, NAME) };
+static const char all_kinds[] = "linear" LS_ACTIVATIONS(TEXT, TEXT, TEXT);
 enum { LINEAR = 0, KINDS = sizeof kinds / sizeof *kinds };
 
 typedef struct linear {

@@ -58,7 +58,8 @@ static const ls_key keys[] = {
     { "data.drop_last", LS_KEY_BOOL, NUM, AT(data.drop_last), .standard = "false",
       .help = "leaves out a short last batch" },
 
-    { "model", LS_KEY_LAYERS, NEED | NUM, AT(model), .choices = "linear" LS_ACTIVATIONS(KIND, KIND),
+    { "model", LS_KEY_LAYERS, NEED | NUM, AT(model),
+      .choices = "linear" LS_ACTIVATIONS(KIND, KIND, KIND),
       .help = "layers in order: - linear: 512, - relu, - linear: 10" },
     { "loss", LS_KEY_CHOICE, NEED | NUM, AT(loss), .choices = &LS_LOSSES(CHOICE)[1],
       .help = "what is made small" },

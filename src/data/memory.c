@@ -21,11 +21,21 @@ static void copy_rows(const ls_tensor *t, size_t row_bytes, int64_t count, const
         memcpy(out + (size_t)i * row_bytes, from + (size_t)rows[i] * row_bytes, row_bytes);
 }
 
+static bool is_there(const ls_tensor *t, const char *what, ls_failure *f)
+{
+    if ((t->base ? t->base : t)->step != LS_FREED) return true;
+    ls_failure_set(f, LS_ERR_USE,
+                   "ls_tensor_dataset: %s, %s %s, was freed by ls_tensor_free() before", what,
+                   ls_dtype_name(t->dtype), ls_shape_str(t->shape).text);
+    return false;
+}
+
 static ls_status read_tensors(ls_dataset *d, int64_t count, const int64_t *rows, double x_scale,
                               void *x, void *y, ls_failure *f)
 {
     (void)x_scale;
     const tensors *t = (const tensors *)d;
+    if (!is_there(t->x, "x", f) || !is_there(t->y, "y", f)) return f->status;
     copy_rows(t->x, d->x_bytes, count, rows, x);
     copy_rows(t->y, d->y_bytes, count, rows, y);
     return f->status;
@@ -75,6 +85,7 @@ ls_dataset *ls_tensor_dataset(ls_ctx *ctx, ls_tensor *x, ls_tensor *y)
     if (!t) return NULL;
     t->x = x;
     t->y = y;
+    x->lent_until = y->lent_until = UINT64_MAX; /* whose heads say whether they were freed */
     if (ls_dataset_lay_out(&t->base, x->shape.dim[0], row_of(x), row_of(y))) return &t->base;
     ls_dataset_free(&t->base);
     return NULL;

@@ -148,13 +148,13 @@ static inline ls_record *go_to(ls_ctx *ctx, ls_record *r)
     for (int i = 0; i < r->n_in; i++)
         if (r->in[i]) {
             r->node.in[i].data = r->in[i]->data;
-            r->in[i]->is_lent |= r->recorded;
+            if (r->recorded) ls_tensor_lend(r->in[i]);
         }
     if (r->op->flags & LS_OP_VIEW) {
         r->result.origin = r->in[0]->origin;
         r->result.data = r->node.out.data = r->in[0]->data;
         r->result.base = r->in[0]->base ? r->in[0]->base : r->in[0];
-        r->result.base->is_lent = true;
+        ls_tensor_lend(r->result.base);
     }
     return r;
 }

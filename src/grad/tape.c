@@ -128,7 +128,7 @@ static bool make_result(ls_ctx *ctx, ls_record *r)
     if (is_view) {
         t->origin = r->in[0]->origin;
         t->base = r->in[0]->base ? r->in[0]->base : r->in[0];
-        t->base->is_lent = true;
+        ls_tensor_lend(t->base);
     }
     r->out = t;
     ls_node_rows(&r->node, r, ls_record_rows(r));
@@ -212,7 +212,7 @@ void ls_tape_add(ls_ctx *ctx, ls_record *r)
     r->recorded = !ctx->scopes && r->op->backward && wants_grad(r);
     if (!r->recorded) return;
     for (int i = 0; i < r->n_in; i++)
-        if (r->in[i]) r->in[i]->is_lent = true;
+        if (r->in[i]) ls_tensor_lend(r->in[i]);
     r->before = tape->last;
     tape->last = r;
     if (!ctx->step) tape->last_of_life = r;
@@ -222,11 +222,18 @@ void ls_tape_add(ls_ctx *ctx, ls_record *r)
 /* Tables come from outside too. */
 static bool is_complete(ls_ctx *ctx, const ls_op *op)
 {
-    if (op && op->name && op->n_in >= 1 && op->n_in <= LS_MAX_IN && op->shape &&
-        (op->forward || op->flags & LS_OP_VIEW))
-        return true;
-    ls_fail(ctx, LS_ERR_ARG,
-            "ls_apply: an operation needs a name, 1 to %d inputs, shape and forward", LS_MAX_IN);
+    if (!op || !op->name || op->n_in < 1 || op->n_in > LS_MAX_IN || !op->shape ||
+        !(op->forward || op->flags & LS_OP_VIEW))
+        ls_fail(ctx, LS_ERR_ARG,
+                "ls_apply: an operation needs a name, 1 to %d inputs, shape and forward",
+                LS_MAX_IN);
+    else if (op->activation && !(op->saves & LS_SAVE_OUT))
+        ls_fail(
+            ctx, LS_ERR_ARG,
+            "ls_apply: %s has an activation, whose slope is worked out from the result, and does "
+            "not save it",
+            op->name);
+    else return true;
     return false;
 }
 

@@ -189,7 +189,7 @@ static void unary_back(ls_unary op, double constant, int64_t n, const void *x_, 
     case LS_UNARY_DIV_C: EACH_DX(g[i] / c); return;
     case LS_UNARY_POW_C: powers_back(constant, n, x, g, dx, add); return;
     case LS_UNARY_NEG: EACH_DX(-g[i]); return;
-    case LS_UNARY_ABS: EACH_DX(x[i] > 0 ? g[i] : x[i] < 0 ? -g[i] : x[i] * g[i]); return;
+    case LS_UNARY_ABS: EACH_DX(g[i] * sign1(x[i])); return;
     case LS_UNARY_SQRT: EACH_DX(g[i] / (2 * y[i])); return;
     case LS_UNARY_STD: EACH_DX(y[i] == 0 ? 0 : g[i] / (2 * y[i])); return;
     case LS_UNARY_LOG1P: EACH_DX(g[i] / (x[i] + 1)); return;

@@ -49,31 +49,39 @@ static void extreme(ls_shape from, const void *x_, ls_shape to, void *out_, bool
     }
 }
 
+/* Whether x is the y of its run; of NaN where nan_is. */
+INLINE bool is_extreme(real x, real y, bool nan_is)
+{
+    return x == y || (nan_is && x != x && y != y);
+}
+
 /* How many of a run are y. */
-static int64_t shares_of(const runs *r, const real *x, real y)
+static int64_t shares_of(const runs *r, const real *x, real y, bool nan_is)
 {
     int64_t shares = 0;
     for (int64_t l = 0; l < r->lines; l++) {
         const real *line = x + place_of(&r->along, l);
-        for (int64_t i = 0; i < r->line.count; i++) shares += line[i * r->line.first] == y;
+        for (int64_t i = 0; i < r->line.count; i++) shares += is_extreme(line[i * r->line.first], y, nan_is);
     }
     return shares;
 }
 
-/* dx (+)= g, in equal shares, where x is y. */
-static void extreme_back(ls_shape from, const void *x_, ls_shape to, const void *y_, const void *g_, void *dx_,
-                         bool add)
+/* dx (+)= g, in equal shares, where x is y. As in PyTorch: where y is NaN, either the NaN of the run share, or 0 shares
+ * make the gradient of all of it NaN. */
+static void extreme_back(ls_shape from, const void *x_, ls_shape to, const void *y_, const void *g_, bool nan_shares,
+                         void *dx_, bool add)
 {
     const runs  r = runs_of(from, to);
     const real *y = y_, *g = g_;
     for (int64_t o = 0; o < r.size; o++) {
         const int64_t at = place_of(&r.kept, o);
-        const real   *x = (const real *)x_ + at, share = g[o] / (real)shares_of(&r, x, y[o]);
+        const real   *x = (const real *)x_ + at, shares = (real)shares_of(&r, x, y[o], nan_shares);
+        const real    share = g[o] / shares, none = 0 / shares;
         for (int64_t l = 0; l < r.lines; l++) {
             const int64_t line = place_of(&r.along, l);
             for (int64_t i = 0; i < r.line.count; i++) {
                 const int64_t here = line + i * r.line.first;
-                put(add, (real *)dx_ + at + here, x[here] == y[o] ? share : 0);
+                put(add, (real *)dx_ + at + here, is_extreme(x[here], y[o], nan_shares) ? share : none);
             }
         }
     }

@@ -119,7 +119,8 @@ struct ls_kernel {
     /* The largest or smallest of what falls on one place of to, which has as many axes, NaN first;
      * its gradient goes to all that equal it in equal shares. */
     void (*extreme)(ls_shape from, const void *x, ls_shape to, void *out, bool largest);
-    void (*extreme_back)(ls_shape from, const void *x, ls_shape to, const void *y, const void *g, void *dx, bool add);
+    void (*extreme_back)(ls_shape from, const void *x, ls_shape to, const void *y, const void *g, bool nan_shares,
+                         void *dx, bool add);
 
     /* ---- losses ------------------------------------------------------------------------------ */
     /* dx (+)= scale (x - y), times -1 for dy: give the scale its sign. Two roundings: x - y,

@@ -51,7 +51,7 @@ INLINE real pair_first1(ls_pair op, real c, real x, real y, real g)
     case LS_PAIR_POW: return y == 0 ? 0 : g * (y * power1(x, y - 1));
     case LS_PAIR_MINIMUM: return x == y ? g * half : y < x ? 0 : g;
     case LS_PAIR_MAXIMUM: return x == y ? g * half : y > x ? 0 : g;
-    case LS_PAIR_L1: return d > 0 ? g : d < 0 ? -g : d * g;
+    case LS_PAIR_L1: return g * sign1(d);
     case LS_PAIR_SMOOTH_L1: return d >= c ? g : d <= -c ? -g : g * d / c;
     case LS_PAIR_HUBER: return d >= c ? g * c : d <= -c ? -g * c : g * d;
     case LS_PAIR_BCE: {
@@ -59,7 +59,7 @@ INLINE real pair_first1(ls_pair op, real c, real x, real y, real g)
         return g * (x - y) / (w < least ? least : w);
     }
     case LS_PAIR_BCE_LOGITS: return g * (sigmoid1(x) - y);
-    case LS_PAIR_KL: return y > 0 ? -y * g : 0;
+    case LS_PAIR_KL: return y == 0 ? 0 : -y * g;
     case LS_PAIR_KL_LOG: return -exp1(y) * g;
     }
     return 0;
@@ -78,7 +78,7 @@ INLINE real pair_second1(ls_pair op, real c, real x, real y, real g)
     case LS_PAIR_HUBER: return pair_first1(op, c, y, x, g);
     case LS_PAIR_BCE: return g * (log1p1(-x) - log1(x));
     case LS_PAIR_BCE_LOGITS: return g * -x;
-    case LS_PAIR_KL: return y > 0 ? g * (log1(y) + 1 - x) : 0;
+    case LS_PAIR_KL: return g * (log1(y) + y / y - x);
     case LS_PAIR_KL_LOG: return g * (exp1(y) * (y - x + 1));
     }
     return 0;

@@ -82,6 +82,7 @@ INLINE double erf64(double x)
 
 /* ---- log1p, sigmoid, softplus ---------------------------------------------------------------- */
 INLINE real absolute1(real x) { return x < 0 ? -x : x + 0; }
+INLINE real sign1(real x) { return (real)((x > 0) - (x < 0)); } /* the slope of it; 0 of NaN, as in PyTorch */
 
 INLINE real log1p1(real x)
 {

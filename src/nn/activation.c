@@ -21,16 +21,19 @@ static ls_tensor *log_softmax(const ls_module *m, ls_tensor *x)
     return ls_log_softmax(x, (int)m->number);
 }
 
-/* Either f, or with, which knows the module's number; usual: that number where it is left at 0. */
+/* Either f, or with, which knows the module's number; usual: that number where it is left at 0; linear: f of a linear
+ * layer, in one pass. */
 static const struct ls_activation {
     const char *kind, *name, *detail;
     double usual;
     ls_tensor *(*f)(ls_tensor *x);
     ls_tensor *(*with)(const ls_module *m, ls_tensor *x);
+    ls_linear_fn *linear;
 } table[] = {
-#define ALONE(kind, torch, detail)         { #kind, torch, detail, 0, ls_##kind, NULL },
-#define NUMBER(kind, torch, number, usual) { #kind, torch, number "=%g", usual, NULL, kind },
-    LS_ACTIVATIONS(ALONE, NUMBER)
+#define ALONE(kind, torch, detail)         { #kind, torch, detail, 0, ls_##kind, NULL, NULL },
+#define NUMBER(kind, torch, number, usual) { #kind, torch, number "=%g", usual, NULL, kind, NULL },
+#define JOINED(kind, torch, detail)        { #kind, torch, detail, 0, ls_##kind, NULL, ls_linear_##kind },
+    LS_ACTIVATIONS(ALONE, NUMBER, JOINED)
 };
 enum { COUNT = sizeof table / sizeof *table };
 
@@ -49,15 +52,7 @@ static const struct ls_activation *find(const char *kind)
 
 ls_linear_fn *ls_linear_with(const ls_module *m)
 {
-    static const struct {
-        ls_tensor *(*f)(ls_tensor *x);
-        ls_linear_fn *with;
-    } both[] = { { ls_relu, ls_linear_relu },
-                 { ls_tanh, ls_linear_tanh },
-                 { ls_sigmoid, ls_linear_sigmoid } };
-    for (size_t i = 0; m->activation && i < sizeof both / sizeof *both; i++)
-        if (m->activation->f == both[i].f) return both[i].with;
-    return NULL;
+    return m->activation ? m->activation->linear : NULL;
 }
 
 bool ls_is_activation(const char *kind)

@@ -43,6 +43,14 @@ static void compare_classes(const ls_node *n, ls_binary op)
     }
 }
 
+static ls_tensor *apply(const ls_op *op, const ls_op *of_classes, ls_tensor *a, ls_tensor *b)
+{
+    ls_promote(&a, &b);
+    ls_align_rows(&a, &b);
+    if (a && a->dtype == LS_INT64) op = of_classes;
+    return ls_apply(op, (ls_list){ 2, (ls_tensor *[]){ a, b } }, NULL, 0);
+}
+
 static const ls_shape cases[][LS_MAX_IN] = { { { 2, { 5, 3 } }, { 1, { 3 } } },
                                              { { 2, { 5, 1 } }, { 2, { 5, 4 } } },
                                              LS_LAST_CASE };
@@ -64,52 +72,23 @@ static const ls_shape cases[][LS_MAX_IN] = { { { 2, { 5, 3 } }, { 1, { 3 } } },
     }                                                                                              \
     TABLE(id, id, .forward = forward_##id)                                                         \
     TABLE(id##_classes, id, .classes = 3, .forward = forward_##id##_classes)                       \
-    static ls_tensor *apply_##id(ls_tensor *a, ls_tensor *b)                                       \
+    ls_tensor *ls_##id(ls_tensor *a, ls_tensor *b)                                                 \
     {                                                                                              \
         return apply(&ls_op_##id, &ls_op_##id##_classes, a, b);                                    \
     }
-
-static ls_tensor *apply(const ls_op *op, const ls_op *of_classes, ls_tensor *a, ls_tensor *b)
-{
-    ls_promote(&a, &b);
-    ls_align_rows(&a, &b);
-    if (a && a->dtype == LS_INT64) op = of_classes;
-    return ls_apply(op, (ls_list){ 2, (ls_tensor *[]){ a, b } }, NULL, 0);
-}
-
 COMPARISON(equal, LS_BINARY_EQUAL)
 COMPARISON(not_equal, LS_BINARY_NOT_EQUAL)
 COMPARISON(less, LS_BINARY_LESS)
 COMPARISON(less_equal, LS_BINARY_LESS_EQUAL)
 
-ls_tensor *ls_equal(ls_tensor *a, ls_tensor *b)
-{
-    return apply_equal(a, b);
-}
-
-ls_tensor *ls_not_equal(ls_tensor *a, ls_tensor *b)
-{
-    return apply_not_equal(a, b);
-}
-
-ls_tensor *ls_less(ls_tensor *a, ls_tensor *b)
-{
-    return apply_less(a, b);
-}
-
-ls_tensor *ls_less_equal(ls_tensor *a, ls_tensor *b)
-{
-    return apply_less_equal(a, b);
-}
-
 ls_tensor *ls_greater(ls_tensor *a, ls_tensor *b)
 {
-    return apply_less(b, a);
+    return ls_less(b, a);
 }
 
 ls_tensor *ls_greater_equal(ls_tensor *a, ls_tensor *b)
 {
-    return apply_less_equal(b, a);
+    return ls_less_equal(b, a);
 }
 
 /* ---- where ----------------------------------------------------------------------------------- */

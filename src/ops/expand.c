@@ -64,7 +64,6 @@ bool ls_expand_both(const char *name, ls_tensor **a, ls_tensor **b)
     if (!x || !y) return false;
     if (!ls_shape_equal(x->shape, both)) *a = expand(x, ls_detach(y));
     if (!ls_shape_equal(y->shape, both)) *b = expand(y, ls_detach(x));
-    if (*a && *b && (*a)->is_part && !(*b)->is_part) *b = ls_split_rows(*b);
-    else if (*a && *b && (*b)->is_part && !(*a)->is_part) *a = ls_split_rows(*a);
+    ls_pair_rows(a, b);
     return *a && *b;
 }

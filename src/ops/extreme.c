@@ -1,6 +1,7 @@
 /* extreme.c -- the largest or smallest element, of all or along axes, as torch.amax and amin: NaN if
- * there is one, and equals share the gradient. Those of a batch's rows lie on several ranks and are no
- * sum, so that axis 0 of a part is refused. */
+ * there is one, and equals share the gradient. NaN share that of all elements; along axes, where they are
+ * equal to nothing, the gradient is NaN. Those of a batch's rows lie on several ranks and are no sum, so
+ * that axis 0 of a part is refused. */
 #include "ops/ops.h"
 
 static const char *shape(ls_node *n)
@@ -29,17 +30,27 @@ static void forward_amin(const ls_node *n)
     n->ctx->kernel->extreme(n->in[0].shape, n->in[0].data, kept(n), n->out.data, false);
 }
 
+static void hand_back(const ls_node *n, const void *g, bool nan_shares, void *dx)
+{
+    n->ctx->kernel->extreme_back(n->in[0].shape, n->in[0].data, kept(n), n->out.data, g, nan_shares,
+                                 dx, !(n->stores & 1));
+}
+
 static void backward(const ls_node *n, const void *g, void *const dx[])
 {
-    n->ctx->kernel->extreme_back(n->in[0].shape, n->in[0].data, kept(n), n->out.data, g, dx[0],
-                                 !(n->stores & 1));
+    hand_back(n, g, false, dx[0]);
+}
+
+static void backward_all(const ls_node *n, const void *g, void *const dx[])
+{
+    hand_back(n, g, true, dx[0]);
 }
 
 static const ls_shape cases[][LS_MAX_IN] = {
     { { 2, { 5, 3 } } }, { { 3, { 4, 3, 2 } } }, { { 2, { 4, 1 } } }, LS_LAST_CASE
 };
 static const ls_shape all_cases[][LS_MAX_IN] = { { { 1, { 7 } } }, { { 1, { 1 } } }, LS_LAST_CASE };
-#define EXTREME(id, op_name, grad, axes_, run, cases_)                                             \
+#define EXTREME(id, op_name, grad, axes_, run, back, cases_)                                       \
     const ls_op ls_op_##id = { .name = op_name,                                                    \
                                .grad_name = grad,                                                  \
                                .n_in = 1,                                                          \
@@ -48,14 +59,14 @@ static const ls_shape all_cases[][LS_MAX_IN] = { { { 1, { 7 } } }, { { 1, { 1 } 
                                .saves = 1 | LS_SAVE_OUT,                                           \
                                .shape = shape,                                                     \
                                .forward = run,                                                     \
-                               .backward = backward,                                               \
+                               .backward = back,                                                   \
                                .cases = cases_,                                                    \
                                .case_args = &(const ls_along){ axes_, false },                     \
                                .case_args_bytes = sizeof(ls_along) };
-EXTREME(amax, "amax", "AmaxBackward0", 2, forward_amax, cases)
-EXTREME(amin, "amin", "AminBackward0", 2, forward_amin, cases)
-EXTREME(max, "max", "MaxBackward1", 1, forward_amax, all_cases)
-EXTREME(min, "min", "MinBackward1", 1, forward_amin, all_cases)
+EXTREME(amax, "amax", "AmaxBackward0", 2, forward_amax, backward, cases)
+EXTREME(amin, "amin", "AminBackward0", 2, forward_amin, backward, cases)
+EXTREME(max, "max", "MaxBackward1", 1, forward_amax, backward_all, all_cases)
+EXTREME(min, "min", "MinBackward1", 1, forward_amin, backward_all, all_cases)
 
 ls_tensor *ls_amax(ls_tensor *x, ls_axes axes, bool keepdim)
 {

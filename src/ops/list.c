@@ -11,14 +11,19 @@ const ls_op *const ls_ops[] = {
 static bool has_rows_of(const ls_tensor *whole, const ls_tensor *part)
 {
     return !whole->is_part && whole->shape.ndim == part->shape.ndim && part->shape.ndim > 0 &&
-           whole->shape.dim[0] == part->shape.dim[0] && whole->shape.dim[0] > 1;
+           whole->shape.dim[0] == part->shape.dim[0];
 }
 
-void ls_align_rows(ls_tensor **a, ls_tensor **b)
+void ls_pair_rows(ls_tensor **a, ls_tensor **b)
 {
     if (!*a || !*b) return;
     if ((*a)->is_part && has_rows_of(*b, *a)) *b = ls_split_rows(*b);
     else if ((*b)->is_part && has_rows_of(*a, *b)) *a = ls_split_rows(*a);
+}
+
+void ls_align_rows(ls_tensor **a, ls_tensor **b)
+{
+    if (*a && (*a)->shape.ndim > 0 && (*a)->shape.dim[0] > 1) ls_pair_rows(a, b);
 }
 
 void ls_unary_forward(const ls_node *n, ls_unary op)

@@ -78,7 +78,7 @@ static bool meet(ls_tensor **pred, ls_tensor **target)
     ls_shape x = (*pred)->shape, y = (*target)->shape;
     if (y.ndim == 1 && x.ndim == 2 && x.dim[1] == 1)
         *target = ls_view(*target, (ls_shape){ 2, { y.dim[0], 1 } });
-    ls_align_rows(pred, target);
+    ls_pair_rows(pred, target);
     return *pred && *target;
 }
 

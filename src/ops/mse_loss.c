@@ -66,6 +66,6 @@ ls_tensor *ls_mse_loss(ls_tensor *pred, ls_tensor *target)
     target = ls_to_float(target);
     if (target && target->shape.ndim == 1 && pred->shape.ndim == 2 && pred->shape.dim[1] == 1)
         target = ls_view(target, (ls_shape){ 2, { target->shape.dim[0], 1 } });
-    ls_align_rows(&pred, &target);
+    ls_pair_rows(&pred, &target);
     return ls_apply(&ls_op_mse_loss, (ls_list){ 2, (ls_tensor *[]){ pred, target } }, NULL, 0);
 }

@@ -14,9 +14,10 @@
 /* All of them, ended by NULL. */
 extern const ls_op *const ls_ops[];
 
-/* Two inputs of which one is a part and the other a whole tensor with rows of its own: that one is
- * split, so that rows meet rows. */
-void ls_align_rows(ls_tensor **a, ls_tensor **b);
+/* Two inputs of which one is a part and the other a whole tensor with as many rows: that one is split, so that
+ * rows meet rows. */
+void ls_pair_rows(ls_tensor **a, ls_tensor **b);
+void ls_align_rows(ls_tensor **a, ls_tensor **b); /* the same where shapes broadcast: a single row stays whole */
 /* Of an int64 tensor and a floating one, the first becomes floating. Two of int64 stay what they are. */
 void ls_promote(ls_tensor **a, ls_tensor **b);
 

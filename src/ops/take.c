@@ -292,6 +292,6 @@ ls_tensor *ls_gather(ls_tensor *t, int axis, ls_tensor *index)
     if (!ls_axis_fits(t, "gather", &axis) || !ls_tensor_usable(index, "gather") ||
         !places_fit("gather", index, t->shape.dim[axis]))
         return NULL;
-    ls_align_rows(&t, &index);
+    ls_pair_rows(&t, &index);
     return ls_apply(&ls_op_gather, (ls_list){ 2, (ls_tensor *[]){ t, index } }, &axis, sizeof axis);
 }

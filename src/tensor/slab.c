@@ -34,7 +34,7 @@ static size_t room(const ls_tensor *t)
  * they are, and every rank updates its copy. */
 static bool is_movable(const ls_tensor *t)
 {
-    return t->owns_data && t->owned.end && !t->is_lent && !t->grad;
+    return t->owns_data && t->owned.end && !t->lent_until && !t->grad;
 }
 
 static void move(ls_tensor *t, void *values, void *grads)

@@ -4,8 +4,9 @@
  * before the first step: in ctx->life, to the end of the context. Result inside a step: values in
  * ctx->arena, and the head, the struct itself, in its operation's record (grad) or, where no
  * operation made it, in a pool. Both only ever hold heads at these places, so that a tensor used
- * after its step is recognised instead of read as something else. So are the last ones that were
- * freed: a head goes when as many others have been freed after it.
+ * after its step is recognised instead of read as something else. So are those that were freed, gradients
+ * that were handed out with them: a head goes when FREED others have been freed after it, and no view or
+ * recorded operation can hold it any more.
  */
 #include "tensor/tensor.h"
 #include <string.h>
@@ -20,14 +21,30 @@ struct ls_heads {
         struct head_block *next;
         ls_tensor head[HEADS_PER_BLOCK];
     } * first, *current;
-    ls_tensor *freed[FREED]; /* the last ones */
-    uint64_t freed_count;
+    ls_tensor *oldest, *newest; /* that were freed, by next_of() */
+    int64_t freed;              /* how many */
+    ls_tensor *lent;            /* freed, and lent for good */
 };
+
+/* Heads of freed tensors hang together where they hung on the context. */
+static ls_tensor *next_of(const ls_tensor *t)
+{
+    return (ls_tensor *)t->owned.newer;
+}
+
+static void end_all(ls_tensor *t)
+{
+    for (ls_tensor *next; t; t = next) {
+        next = next_of(t);
+        ls_memory_free(t);
+    }
+}
 
 static void end_heads(void *self)
 {
     struct ls_heads *h = self;
-    for (int i = 0; i < FREED; i++) ls_memory_free(h->freed[i]);
+    end_all(h->oldest);
+    end_all(h->lent);
     for (struct head_block *b = h->first, *next; b; b = next) {
         next = b->next;
         ls_memory_free(b);
@@ -84,23 +101,50 @@ static void end_tensor(void *self)
     ls_memory_free(self);
 }
 
-void ls_tensor_free(ls_tensor *t)
+static void keep_head(struct ls_heads *h, ls_tensor *t)
 {
-    if (!t || !t->owned.end) return; /* results of operations end with their step */
-    ls_ctx *ctx = t->ctx;
-    ls_disown(ctx, &t->owned);
+    if (t->lent_until == UINT64_MAX) {
+        t->owned.newer = h->lent ? &h->lent->owned : NULL;
+        h->lent = t;
+        return;
+    }
+    if (h->newest) h->newest->owned.newer = &t->owned;
+    else h->oldest = t;
+    h->newest = t;
+    for (h->freed++; h->freed > FREED; h->freed--) {
+        ls_tensor *first = h->oldest;
+        if (first->lent_until && first->lent_until >= h->ctx->step) break;
+        h->oldest = next_of(first);
+        ls_memory_free(first);
+    }
+}
+
+/* Ends all but the head, which says from now on that t was freed. */
+static void retire(ls_tensor *t)
+{
     end_values(t);
-    *t = (ls_tensor){ .ctx = ctx,
+    *t = (ls_tensor){ .ctx = t->ctx,
                       .dtype = t->dtype,
                       .shape = t->shape,
                       .in_step = true,
                       .step = LS_FREED,
+                      .lent_until = t->lent_until,
                       .requires_grad = t->requires_grad };
     ls_tensor_wrote(t);
-    struct ls_heads *h = heads_of(ctx);
-    ls_tensor **place = h ? &h->freed[h->freed_count++ % FREED] : &t;
-    ls_memory_free(*place);
-    *place = t;
+    struct ls_heads *h = heads_of(t->ctx);
+    if (h) keep_head(h, t);
+    else ls_memory_free(t);
+}
+
+void ls_tensor_free(ls_tensor *t)
+{
+    if (!t || !t->owned.end) return; /* results of operations end with their step */
+    ls_disown(t->ctx, &t->owned);
+    if (t->grad && t->grad->is_seen) {
+        retire(t->grad);
+        t->grad = NULL;
+    }
+    retire(t);
 }
 
 static bool is_shape(ls_ctx *ctx, ls_shape shape, bool is_part)
@@ -190,7 +234,7 @@ ls_tensor *ls_tensor_view(ls_tensor *t, ls_shape shape)
     if (!v) return NULL;
     v->origin = t->origin;
     v->base = t->base ? t->base : t;
-    v->base->is_lent = true;
+    ls_tensor_lend(v->base);
     return v;
 }
 
@@ -214,10 +258,14 @@ ls_tensor *ls_tensor_make(ls_ctx *ctx, ls_dtype dtype, ls_shape shape, bool is_p
 bool ls_tensor_usable(const ls_tensor *t, const char *what)
 {
     if (!t || t->ctx->failure.status) return false;
-    if (!t->in_step || t->step == t->ctx->step) return true;
-    if (t->step == LS_FREED)
-        ls_fail(t->ctx, LS_ERR_USE, "%s: this tensor, %s %s, was freed by ls_tensor_free() before",
-                what, ls_dtype_name(t->dtype), ls_shape_str(t->shape).text);
+    const bool is_over = t->in_step && t->step != t->ctx->step,
+               is_freed = is_over ? t->step == LS_FREED : t->base && t->base->step == LS_FREED;
+    if (!is_over && !is_freed) return true;
+    if (is_freed)
+        ls_fail(t->ctx, LS_ERR_USE,
+                "%s: this tensor, %s %s, was freed by ls_tensor_free() before%s", what,
+                ls_dtype_name(t->dtype), ls_shape_str(t->shape).text,
+                is_over ? "" : ", with the one that it is a view of");
     else
         ls_fail(
             t->ctx, LS_ERR_USE,

@@ -42,7 +42,7 @@ struct ls_tensor {
     void     *data;
     bool      owns_data;
     struct ls_tensor *base;  /* of a view: the tensor whose values these are; or NULL */
-    bool      is_lent;  /* a view or a recorded operation holds the address of its values */
+    uint64_t  lent_until; /* the last step in which a view or a recorded operation may hold its address; 0: none has */
     uint64_t  written;  /* the call that wrote these values last, through views too; in base */
     const ls_origin *origin; /* or NULL */
     /* autograd */
@@ -74,8 +74,14 @@ bool ls_tensor_result(ls_tensor *t, ls_ctx *ctx, ls_dtype dtype, ls_shape shape,
 /* A tensor that was freed: in_step, of a step that never comes. Its head stays for a while, so that whoever
  * uses it is told. */
 #define LS_FREED UINT64_MAX
-/* False, with the context failed, for a tensor whose step has ended or that was freed. NULL gives false
- * silently. */
+/* A view or a recorded operation takes t's address: until the step ends, or for good where there is none. */
+static inline void ls_tensor_lend(ls_tensor *t)
+{
+    const uint64_t until = t->ctx->step ? t->ctx->step : UINT64_MAX;
+    if (t->lent_until < until) t->lent_until = until;
+}
+/* False, with the context failed, for a tensor whose step has ended or that was freed, or is a view of such. NULL gives
+ * false silently. */
 bool ls_tensor_usable(const ls_tensor *t, const char *what);
 int64_t ls_tensor_row_count(const ls_tensor *t); /* elements of one row: all but axis 0 */
 /* The gradient with its values in place (zeros are written lazily); NULL where there is none. */

@@ -156,6 +156,19 @@ Test(made, parts_are_not_mixed)
     REFUSED(LS_ERR_SHAPE, "the batch axis of a part must stay axis 0", ls_argmax(PART(ctx), 0));
 }
 
+/* Where rows pair off, a batch of one row is no other than a batch of two. */
+Test(made, one_row_of_a_part_meets_one_of_a_whole)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    ls_tensor *y = ls_tensor_of(ctx, LS_SHAPE(1, 2), 0, 1), *x = ls_ones(ctx, LS_SHAPE(1, 2));
+    ls_tensor *part = ls_split_rows(x), *place = ls_view(ls_labels_of(ctx, 1), LS_SHAPE(1, 1));
+    cr_expect_eq(ls_item(ls_mse_loss(part, y)), 0.5);
+    cr_expect_eq(ls_item(ls_l1_loss(y, part)), 0.5);
+    cr_expect_eq(ls_item(ls_sum(ls_gather(part, 1, place))), 1);
+    cr_expect_eq(ls_item(ls_sum(ls_div(part, x))), 2);
+    cr_expect_eq(ls_finish(ctx), 0);
+}
+
 Test(made, losses_refuse_what_they_do_not_know)
 {
     REFUSED(LS_ERR_ARG, "l1_loss: has no option beta", ls_l1_loss_with(a, a, WITH(.beta = 2)));
@@ -256,6 +269,32 @@ Test(made, a_gradient_passes_where_relu_keeps_nan)
         ls_backward(ctx, ls_mse_loss(ls_relu(x), ls_zeros(ctx, LS_SHAPE(6))));
         cr_expect(isnan(ls_at(ls_grad(x), 0)));
         cr_assert_eq(ls_finish(ctx), 0);
+    }
+}
+
+/* So do the others, each as in PyTorch. */
+Test(made, gradients_beside_nan_are_those_of_pytorch)
+{
+    const double nan = NAN;
+    for (int type = LS_FLOAT32; type <= LS_FLOAT64; type++) {
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = (ls_dtype)type });
+        ls_tensor *x = ls_tensor_of(ctx, LS_SHAPE(2, 3), nan, 1, nan, 2, 2, 1);
+        ls_tensor *y = ls_tensor_of(ctx, LS_SHAPE(2, 3), 1, 0, -1, nan, 1, 1);
+#define PASSES(t, of, ...)                                                                         \
+    ls_backward(ctx, ls_mul_scalar(ls_sum(t), 6));                                                 \
+    GIVES(ls_grad(of), __VA_ARGS__);                                                               \
+    ls_zero_grad(LS_LIST(x, y))
+        ls_requires_grad(x), ls_requires_grad(y);
+        PASSES(ls_max(x), x, 3, 0, 3, 0, 0, 0);
+        PASSES(ls_min(x), x, 3, 0, 3, 0, 0, 0);
+        PASSES(ls_amax(x, LS_AXES(1), false), x, nan, nan, nan, 3, 3, 0);
+        PASSES(ls_amin(x, LS_AXES(0), true), x, nan, 6, nan, nan, 0, nan);
+        PASSES(ls_abs(ls_neg(x)), x, 0, 6, 0, 6, 6, 6);
+        PASSES(ls_l1_loss(x, y), x, 0, 1, 0, 0, 1, 0);
+        PASSES(ls_kl_div(x, y), x, -1, 0, 1, nan, -1, -1);
+        PASSES(ls_kl_div(ls_abs(x), y), y, nan, nan, nan, nan, -1, 0);
+        cr_assert_eq(ls_finish(ctx), 0);
+#undef PASSES
     }
 }
 

@@ -237,3 +237,53 @@ Test(tensor, heads_of_the_freed_are_few)
     cr_assert(eq(sz, ls_memory_live(), live));
     ls_finish(ctx);
 }
+
+static void free_others(ls_ctx *ctx)
+{
+    for (int i = 0; i < 300; i++) ls_tensor_free(ls_zeros(ctx, LS_SHAPE(3)));
+}
+
+/* A view, its view and what backward needs, however many others are freed after it, and a gradient, before the
+ * first step and in a step. */
+Test(tensor, freed_beneath_what_holds_it)
+{
+    static const char *const texts[] = {
+        "ls_at: this tensor, float32 [1, 2], was freed by ls_tensor_free() before, with the one",
+        "mul: this tensor, float32 [2, 1], was freed by ls_tensor_free() before, with the one",
+        "ls_backward: the first input of mul, float32 [2], was freed by ls_tensor_free() before",
+        "ls_at: this tensor, float32 [2], was freed by ls_tensor_free() before"
+    };
+    for (int i = 0; i < 8; i++) {
+        ls_ctx *ctx = ls_start(NULL);
+        if (i > 3) ls_step_begin(ctx);
+        ls_tensor *t = ls_requires_grad(ls_ones(ctx, LS_SHAPE(2)));
+        ls_tensor *view = ls_view(t, LS_SHAPE(1, 2)), *of_it = ls_view(view, LS_SHAPE(2, 1));
+        ls_backward(ctx, ls_sum(ls_mul(t, t)));
+        ls_tensor *grad = ls_grad(t), *cost = ls_sum(ls_mul(t, t));
+        ls_tensor_free(t);
+        if (i % 4 < 3) free_others(ctx);
+        if (i % 4 == 0) ls_at(view, 0);
+        if (i % 4 == 1) ls_mul(of_it, of_it);
+        if (i % 4 == 2) ls_backward(ctx, cost);
+        if (i % 4 == 3) ls_at(grad, 0);
+        FAILS(ctx, LS_ERR_USE, texts[i % 4]);
+    }
+}
+
+/* Heads that a step holds go in a later one. */
+Test(tensor, heads_of_the_lent_are_few)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    size_t live = 0;
+    for (int step = 0; step < 120; step++) {
+        ls_step_begin(ctx);
+        if (step == 60) live = ls_memory_live();
+        for (int i = 0; i < 20; i++) {
+            ls_tensor *t = ls_zeros(ctx, LS_SHAPE(4));
+            ls_view(t, LS_SHAPE(2, 2));
+            ls_tensor_free(t);
+        }
+    }
+    cr_assert(eq(sz, ls_memory_live(), live));
+    ls_finish(ctx);
+}

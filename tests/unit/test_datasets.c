@@ -278,3 +278,22 @@ Test(datasets, refused)
     cr_assert(not(ls_dataset_item(tensors(ctx, 5), 5, &x, &y)));
     FAILS(ctx, LS_ERR_ARG, "row 5 of the tensors, which has 5");
 }
+
+/* Rows of tensors that were freed, themselves or beneath a view, are named, in a step or before the first. */
+Test(tensors, freed_before_they_are_read)
+{
+    for (int i = 0; i < 4; i++) {
+        ls_ctx *ctx = ls_start(NULL);
+        ls_tensor *t = ls_ones(ctx, LS_SHAPE(4, 2)), *u = ls_ones(ctx, LS_SHAPE(2, 4)), *x, *y;
+        ls_dataset *d = ls_tensor_dataset(ctx, t, ls_view(u, LS_SHAPE(4, 2)));
+        ls_loader *l = ls_loader_new(ctx, d, &(ls_loader_opts){ .batch_size = 2 });
+        if (i > 1) ls_next(l, &x, &y);
+        ls_tensor_free(i % 2 ? u : t);
+        for (int k = 0; k < 300; k++) ls_tensor_free(ls_zeros(ctx, LS_SHAPE(3)));
+        ls_next(l, &x, &y);
+        ls_step_begin(ctx);
+        FAILS(ctx, LS_ERR_USE,
+              i % 2 ? "ls_tensor_dataset: y, float32 [4, 2], was freed by ls_tensor_free() before"
+                    : "ls_tensor_dataset: x, float32 [4, 2], was freed by ls_tensor_free() before");
+    }
+}

@@ -104,6 +104,11 @@ Test(missing, values_and_lists)
             ls_writer_add(ls_writer_replace(j.ctx, "missing.h5", of_x, of_y), 1, &x, NULL));
 }
 
+static void nothing(const ls_node *n)
+{
+    (void)n;
+}
+
 Test(missing, operations)
 {
     const char *needs = "ls_apply: an operation needs a name, 1 to 4 inputs, shape and forward";
@@ -112,6 +117,15 @@ Test(missing, operations)
                             LS_LIST(j.t), NULL, 0));
     MISSING(needs, ls_apply(&(ls_op){ .name = "q", .n_in = 9, .shape = ls_shape_same },
                             LS_LIST(j.t), NULL, 0));
+    const int relu = 0;
+    MISSING("ls_apply: q has an activation, whose slope is worked out from the result, and does "
+            "not save it",
+            ls_apply(&(ls_op){ .name = "q",
+                               .n_in = 1,
+                               .shape = ls_shape_same,
+                               .forward = nothing,
+                               .activation = &relu },
+                     LS_LIST(j.t), NULL, 0));
     MISSING("ls_op_check: the operation is missing", ls_op_check(j.ctx, NULL));
 }
 
