@@ -55,7 +55,7 @@ INLINE real pair_first1(ls_pair op, real c, real x, real y, real g)
     case LS_PAIR_SMOOTH_L1: return d >= c ? g : d <= -c ? -g : g * d / c;
     case LS_PAIR_HUBER: return d >= c ? g * c : d <= -c ? -g * c : g * d;
     case LS_PAIR_BCE: {
-        real w = (1 - x) * x, least = (real)1e-12;
+        real w = (1 - x) * x, least = 1e-12f; /* of PyTorch in both types */
         return g * (x - y) / (w < least ? least : w);
     }
     case LS_PAIR_BCE_LOGITS: return g * (sigmoid1(x) - y);

@@ -185,11 +185,12 @@ static void warn_of_idle_ranks(ls_ctx *ctx, const ls_run *run)
     int64_t wanted = ls_loader_options(run->data)->batch_size,
             batch = wanted < rows ? wanted : rows, idle = ls_part_idle(ctx, batch);
     if (idle && ctx->is_root && !ctx->failure.status)
-        fprintf(stderr,
-                "lockstep: %lld ranks idle: a batch of %lld rows has fewer leaves of %lld rows "
-                "than there are "
-                "ranks; larger batches, smaller leaves or fewer ranks help\n",
-                (long long)idle, (long long)batch, (long long)ctx->opts.leaf_rows);
+        fprintf(
+            stderr,
+            "lockstep: %lld rank%s idle: a batch of %lld rows has fewer leaves of %lld rows than "
+            "there are ranks; larger batches, smaller leaves or fewer ranks help\n",
+            (long long)idle, idle == 1 ? "" : "s", (long long)batch,
+            (long long)ctx->opts.leaf_rows);
 }
 
 /* On the root: the directory is this job's alone, and holds nothing half written. */

@@ -473,7 +473,7 @@ Test(run, few_rows_leave_ranks_idle)
                             "loss: mse\noptimizer: {sgd: {lr: 0.001}}\ntrain: {epochs: 1}\n");
     expect_end(
         lockstep_on(2, "train", "five.yaml"), 0, NULL,
-        "lockstep: 1 ranks idle: a batch of 5 rows has fewer leaves of 32 rows than there are "
+        "lockstep: 1 rank idle: a batch of 5 rows has fewer leaves of 32 rows than there are "
         "ranks; larger batches, smaller leaves or fewer ranks help\n");
 }
 

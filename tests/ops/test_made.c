@@ -298,6 +298,20 @@ Test(made, gradients_beside_nan_are_those_of_pytorch)
     }
 }
 
+/* PyTorch divides by 1e-12 at least, in float whatever the type. */
+Test(made, gradients_of_bce_at_the_ends_are_those_of_pytorch)
+{
+    for (int type = LS_FLOAT32; type <= LS_FLOAT64; type++) {
+        const double most = type == LS_FLOAT32 ? 0x1.d1a94ap+39 : 0x1.d1a94a3f379b1p+39;
+        ls_ctx *ctx = ls_start(&(ls_opts){ .dtype = (ls_dtype)type });
+        ls_tensor *p = ls_requires_grad(ls_tensor_of(ctx, LS_SHAPE(2), 0, 1));
+        ls_backward(ctx, ls_bce_loss_with(p, ls_tensor_of(ctx, LS_SHAPE(2), 1, 0),
+                                          &(ls_loss_opts){ .reduction = LS_SUM }));
+        GIVES(ls_grad(p), -most, most);
+        cr_assert_eq(ls_finish(ctx), 0);
+    }
+}
+
 /* ---- slopes at corners, and small costs ------------------------------------------------------ */
 /* As PyTorch: where all elements are equal, a deviation of 0 has no slope; that of one element is 0, or
  * NaN where its divisor is. */
