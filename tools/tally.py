@@ -62,6 +62,9 @@ def tally(build):
     for report in sorted(glob.glob(os.path.join(build, 'meson-logs', 'sanitizer.*'))):
         with open(report, encoding='utf-8', errors='replace') as file:
             text = file.read()
+        if not text:
+            print(f'{build}: {report}: a process that may write no file, as one that is shown a damaged file first')
+            continue
         if CHECKER_FELL in text and not FOUND.search(text):
             print(f'{build}: {report}: the leak checker itself fell in this process: not checked for leaks')
             continue
