@@ -40,7 +40,7 @@ LS_API ls_tensor *ls_uniform_(ls_tensor *t, double from, double to); /* ARG: fro
 LS_API ls_tensor *ls_normal_(ls_tensor *t, double mean, double deviation); /* ARG: deviation below 0 */
 
 LS_API ls_tensor *ls_keep(const ls_tensor *t); /* copy without history; lives until ls_tensor_free() */
-LS_API void       ls_tensor_free(ls_tensor *t);        /* who uses one of the last 256, or a view, is told: USE */
+LS_API void       ls_tensor_free(ls_tensor *t); /* who uses one of the last 128, or a view of one, is told: USE */
 
 /* ---- reading. Local; a part gives SHAPE, advice "ls_whole()", where its rows are needed ------ */
 LS_API ls_shape ls_shape_of(const ls_tensor *t);

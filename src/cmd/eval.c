@@ -44,6 +44,10 @@ static void evaluate(ls_ctx *ctx, const eval *o, ls_settings *s)
     ls_printf(ctx, "cost %.6f", score.cost);
     if (!isnan(score.accuracy)) ls_printf(ctx, "  accuracy %.4f", score.accuracy);
     ls_printf(ctx, "  rows %lld\n", (long long)score.rows);
+    if (!isfinite(score.cost))
+        ls_fail(ctx, LS_ERR_NUMERIC,
+                "the cost is %g: values of %s, or what the model makes of them, are not finite",
+                score.cost, o->data);
 }
 
 static void run(ls_ctx *ctx, int64_t count, const char *const *words)

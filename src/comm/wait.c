@@ -2,8 +2,9 @@
  *
  * Whoever waits also listens for posted errors, leaves an exchange that cannot end any more, tells
  * the others where it stands when waiting takes long, and ends the job at the deadline. It spins
- * for microseconds (not at all where ranks outnumber cores), then gives the core away, then sleeps for a small part of the time waited so
- * far, so that ranks may outnumber cores. All of this counts from the last message that came.
+ * for microseconds (not at all where ranks outnumber cores), then gives the core away, then sleeps
+ * for a small part of the time waited so far, so that ranks may outnumber cores. All of this counts
+ * from the last message that came.
  *
  * Called by the other files of comm.
  */
@@ -112,11 +113,11 @@ bool ls_comm_wait(ls_ctx *ctx, ls_poll *poll, void *of, bool may_leave)
             p.begin_s = 0;
             polls = 1;
         }
-        ls_comm_hear(ctx);
-        if (may_leave && ls_comm_must_leave(ctx)) return false;
         if (polls == CLOCK_AFTER) p.begin_s = p.looked_s = ls_clock_s();
         if (waits_long(polls, p.begin_s)) be_patient(ctx, &p);
         else if (ctx->comm->crowded) sched_yield();
+        ls_comm_hear(ctx); /* last, so that what is heard counts before the deadline does */
+        if (may_leave && ls_comm_must_leave(ctx)) return false;
     }
 }
 

@@ -349,6 +349,7 @@ static void begin_epoch(ls_loader *l)
     if (l->opts.shuffle || !l->d->kind->stays) l->number++;
 }
 
+#define TOO_FAR "%s: epoch %lld: up to its end more than 2^63 - 1 words are drawn"
 /* Where the words of a generator can be counted up to the end of an epoch. */
 static bool is_reached(const ls_loader *l, int64_t epoch)
 {
@@ -381,9 +382,7 @@ int64_t ls_loader_rows(const ls_loader *l, int64_t epoch, int64_t step, int64_t 
         return 0;
     }
     if (!is_reached(l, epoch)) {
-        ls_fail(l->ctx, LS_ERR_ARG,
-                "ls_loader_rows: epoch %lld: up to its end more than 2^63 - 1 words are drawn",
-                (long long)epoch);
+        ls_fail(l->ctx, LS_ERR_ARG, TOO_FAR, "ls_loader_rows", (long long)epoch);
         return 0;
     }
     ls_order o = l->order;
@@ -456,10 +455,12 @@ ls_loader_state ls_loader_get_state(const ls_loader *l)
 
 ls_status ls_loader_set_state(ls_loader *l, ls_loader_state s)
 {
-    if (s.epoch < 0 || s.step < 0 || s.step > l->steps || !is_reached(l, s.epoch))
+    if (s.epoch < 0 || s.step < 0 || s.step > l->steps)
         return ls_fail(l->ctx, LS_ERR_CONFIG,
                        "%s: step %lld of epoch %lld comes next, but an epoch has %lld steps",
                        l->d->name, (long long)s.step + 1, (long long)s.epoch, (long long)l->steps);
+    if (!is_reached(l, s.epoch))
+        return ls_fail(l->ctx, LS_ERR_CONFIG, TOO_FAR, l->d->name, (long long)s.epoch);
     wait_for_reader(l);
     l->epoch = s.epoch;
     l->step = s.step;

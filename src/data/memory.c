@@ -10,7 +10,8 @@
 /* ---- tensors --------------------------------------------------------------------------------- */
 typedef struct tensors {
     ls_dataset base;
-    const ls_tensor *x, *y;
+    ls_tensor *x, *y;
+    ls_tensor *held[4]; /* these, and what they are views of; or NULL */
 } tensors;
 
 static void copy_rows(const ls_tensor *t, size_t row_bytes, int64_t count, const int64_t *rows,
@@ -23,7 +24,7 @@ static void copy_rows(const ls_tensor *t, size_t row_bytes, int64_t count, const
 
 static bool is_there(const ls_tensor *t, const char *what, ls_failure *f)
 {
-    if ((t->base ? t->base : t)->step != LS_FREED) return true;
+    if (t->step != LS_FREED && !(t->base && t->base->step == LS_FREED)) return true;
     ls_failure_set(f, LS_ERR_USE,
                    "ls_tensor_dataset: %s, %s %s, was freed by ls_tensor_free() before", what,
                    ls_dtype_name(t->dtype), ls_shape_str(t->shape).text);
@@ -41,7 +42,14 @@ static ls_status read_tensors(ls_dataset *d, int64_t count, const int64_t *rows,
     return f->status;
 }
 
-static const ls_dataset_kind tensor_kind = { false, false, read_tensors, NULL };
+static void end_tensors(ls_dataset *d)
+{
+    const tensors *t = (const tensors *)d;
+    for (int i = 0; i < 4; i++)
+        if (t->held[i]) ls_tensor_release(t->held[i]);
+}
+
+static const ls_dataset_kind tensor_kind = { false, false, read_tensors, end_tensors };
 
 static bool can_be_read(const ls_tensor *t, const char *what)
 {
@@ -83,9 +91,9 @@ ls_dataset *ls_tensor_dataset(ls_ctx *ctx, ls_tensor *x, ls_tensor *y)
     }
     tensors *t = (tensors *)ls_dataset_make(ctx, sizeof *t, &tensor_kind, "the tensors");
     if (!t) return NULL;
-    t->x = x;
-    t->y = y;
-    x->lent_until = y->lent_until = UINT64_MAX; /* whose heads say whether they were freed */
+    ls_tensor *const held[4] = { t->x = x, t->y = y, x->base, y->base };
+    for (int i = 0; i < 4; i++)
+        if ((t->held[i] = held[i])) ls_tensor_hold(held[i]);
     if (ls_dataset_lay_out(&t->base, x->shape.dim[0], row_of(x), row_of(y))) return &t->base;
     ls_dataset_free(&t->base);
     return NULL;

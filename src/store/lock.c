@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,11 +20,10 @@
 static const char lock_name[] = ".lockstep.lock";
 
 enum { LOCK_BYTES = 512, STEP_DIGITS = 12 };
-#define BETWEEN_S 1e-3 /* steps may be shorter than it takes to write them */
 
 struct ls_lock {
-    int fd, step_at; /* where the step stands in the file; 0: nowhere */
-    double said_s;
+    int fd;
+    char *page, *step; /* mapped; where the step stands; or NULL */
     char path[LS_PATH_BYTES];
 };
 
@@ -75,15 +75,14 @@ static ls_status take(ls_lock *l, const char *dir, ls_failure *f)
                           ls_show(dir).text);
 }
 
-/* Who holds it, and room for the step. On a full disk the lock holds all the same; only its text is
- * missing. */
+/* Who holds it, and room for the step, which is then written in place: seen from outside at once, and
+ * after the process is dead. On a full disk the lock holds all the same; only its text is missing. */
 static void say_who(ls_lock *l)
 {
     char text[LOCK_BYTES], host[65] = "?", since[32] = "";
     time_t now = 0;
     struct stat st;
     struct tm at;
-    l->step_at = 0;
     if (gethostname(host, sizeof host - 1) != 0) strcpy(host, "?");
     if (ftruncate(l->fd, 0) != 0 || futimens(l->fd, NULL) != 0 || fstat(l->fd, &st) != 0) return;
     now = st.st_mtime;
@@ -93,21 +92,31 @@ static void say_who(ls_lock *l)
                           since);
     memset(text + length, ' ', STEP_DIGITS);
     text[length + STEP_DIGITS] = '\n';
-    if (pwrite(l->fd, text, sizeof text, 0) == (ssize_t)sizeof text) l->step_at = length;
+    if (pwrite(l->fd, text, sizeof text, 0) != (ssize_t)sizeof text) return;
+    char *page = mmap(NULL, LOCK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, l->fd, 0);
+    if (page == MAP_FAILED) return;
+    l->page = page;
+    l->step = page + length;
 }
 
-/* Written in place: seen from outside at once, and after the process is dead. Who has emptied the file finds
- * it filled again. */
+static void unmap(ls_lock *l)
+{
+    if (l->page) (void)munmap(l->page, LOCK_BYTES);
+    l->page = l->step = NULL;
+}
+
+/* A page that the file has no longer is no memory: to write there would end the process. Somebody may
+ * have emptied the file; the lock is held all the same, and says so again, if the disk has room. */
 void ls_lock_beat(ls_lock *l, int64_t step)
 {
-    if (!l || !l->step_at) return;
-    const double now_s = ls_clock_s();
-    if (now_s - l->said_s < BETWEEN_S) return;
-    l->said_s = now_s;
-    if (lseek(l->fd, 0, SEEK_END) < LOCK_BYTES) say_who(l);
-    char digits[24];
-    snprintf(digits, sizeof digits, "%*lld", STEP_DIGITS, (long long)step);
-    if (l->step_at && pwrite(l->fd, digits, STEP_DIGITS, l->step_at) != STEP_DIGITS) l->said_s = 0;
+    if (!l || !l->step) return;
+    if (lseek(l->fd, 0, SEEK_END) < LOCK_BYTES) {
+        unmap(l);
+        say_who(l);
+        if (!l->step) return;
+    }
+    for (int i = STEP_DIGITS - 1; i >= 0; i--, step /= 10)
+        l->step[i] = step || i == STEP_DIGITS - 1 ? (char)('0' + step % 10) : ' ';
 }
 
 ls_status ls_lock_take(const char *dir, ls_lock **out, ls_failure *f)
@@ -130,6 +139,7 @@ ls_status ls_lock_take(const char *dir, ls_lock **out, ls_failure *f)
 void ls_lock_leave(ls_lock *l)
 {
     if (!l) return;
+    unmap(l);
     (void)unlink(l->path); /* while it is held, so that nobody's newer file is meant */
     (void)close(l->fd);
     ls_memory_free(l);

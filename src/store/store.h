@@ -119,7 +119,7 @@ int64_t ls_checkpoint_clean(const char *dir);
  * process. OUTPUT: it cannot be, or another job has it, and who that is. */
 typedef struct ls_lock ls_lock;
 ls_status ls_lock_take(const char *dir, ls_lock **out, ls_failure *f);
-void      ls_lock_beat(ls_lock *l, int64_t step); /* what is done, for who looks from outside; at most once a ms */
+void      ls_lock_beat(ls_lock *l, int64_t step); /* what is done, for who looks from outside */
 void      ls_lock_leave(ls_lock *l); /* NULL is fine */
 
 /* A directory, with those above it that are not there. OUTPUT: where and why not. "" is no

@@ -119,6 +119,19 @@ static void keep_head(struct ls_heads *h, ls_tensor *t)
     }
 }
 
+/* Of a freed tensor that nobody reads who has to be told. */
+static void let_go(ls_tensor *t)
+{
+    struct ls_heads *h = heads_of(t->ctx);
+    if (h) keep_head(h, t);
+    else ls_memory_free(t);
+}
+
+void ls_tensor_release(ls_tensor *t)
+{
+    if (--t->holders == 0 && t->step == LS_FREED) let_go(t);
+}
+
 /* Ends all but the head, which says from now on that t was freed. */
 static void retire(ls_tensor *t)
 {
@@ -129,11 +142,10 @@ static void retire(ls_tensor *t)
                       .in_step = true,
                       .step = LS_FREED,
                       .lent_until = t->lent_until,
+                      .holders = t->holders,
                       .requires_grad = t->requires_grad };
     ls_tensor_wrote(t);
-    struct ls_heads *h = heads_of(t->ctx);
-    if (h) keep_head(h, t);
-    else ls_memory_free(t);
+    if (!t->holders) let_go(t);
 }
 
 void ls_tensor_free(ls_tensor *t)

@@ -43,6 +43,7 @@ struct ls_tensor {
     bool      owns_data;
     struct ls_tensor *base;  /* of a view: the tensor whose values these are; or NULL */
     uint64_t  lent_until; /* the last step in which a view or a recorded operation may hold its address; 0: none has */
+    int64_t   holders;  /* ls_tensor_hold() */
     uint64_t  written;  /* the call that wrote these values last, through views too; in base */
     const ls_origin *origin; /* or NULL */
     /* autograd */
@@ -74,6 +75,9 @@ bool ls_tensor_result(ls_tensor *t, ls_ctx *ctx, ls_dtype dtype, ls_shape shape,
 /* A tensor that was freed: in_step, of a step that never comes. Its head stays for a while, so that whoever
  * uses it is told. */
 #define LS_FREED UINT64_MAX
+/* What reads t until it releases it finds its head there, and can tell whether t was freed. */
+static inline void ls_tensor_hold(ls_tensor *t) { t->holders++; }
+void ls_tensor_release(ls_tensor *t);
 /* A view or a recorded operation takes t's address: until the step ends, or for good where there is none. */
 static inline void ls_tensor_lend(ls_tensor *t)
 {

@@ -159,26 +159,29 @@ static int64_t bad_rows(const ls_ctx *ctx, const ls_tensor *x, const ls_tensor *
     return count;
 }
 
-void ls_guard_cost(ls_ctx *ctx, double cost, const char *where, const ls_tensor *x,
+void ls_guard_cost(ls_ctx *ctx, const ls_run *run, double cost, const ls_tensor *x,
                    const ls_tensor *pred, const ls_tensor *y)
 {
     const struct {
         const ls_tensor *of;
         const char *what;
     } looked_at[] = { { x, "x" }, { y, "y" }, { pred, "the model's output" } };
+    long long step = (long long)ls_steps_done(run); /* with this one */
     char rows[96];
     for (size_t i = 0; i < 3 && !ctx->failure.status; i++) {
         int64_t count = bad_rows(ctx, x, looked_at[i].of, rows, sizeof rows);
         if (count)
-            ls_fail(ctx, LS_ERR_NUMERIC,
-                    "the cost is %g %s: %s is not finite in %lld of this rank's rows: %s%s", cost,
-                    where, looked_at[i].what, (long long)count, rows, count > 4 ? ", ..." : "");
+            ls_fail(
+                ctx, LS_ERR_NUMERIC,
+                "the cost is %g in step %lld: %s is not finite in %lld of this rank's rows: %s%s",
+                cost, step, looked_at[i].what, (long long)count, rows, count > 4 ? ", ..." : "");
     }
     if (ls_agree(ctx)) return; /* some rank knows the rows */
-    ls_fail(ctx, LS_ERR_NUMERIC,
-            "the cost is %g %s: a smaller learning rate, or data without such values, may "
-            "help",
-            cost, where);
+    ls_fail(
+        ctx, LS_ERR_NUMERIC,
+        "the cost is %g in step %lld: a smaller learning rate, or data without such values, may "
+        "help",
+        cost, step);
 }
 
 /* ---- pulses ---------------------------------------------------------------------------------- */

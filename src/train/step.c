@@ -11,7 +11,6 @@
  */
 #include "train/train.h"
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 /* From *clock, which moves on, to now: the time of a phase. */
@@ -55,10 +54,6 @@ bool ls_step(ls_ctx *ctx, const ls_run *run, double *cost, int64_t *rows, ls_pha
 
     *cost = ls_item(loss);
     *rows = ls_dim(x, 0);
-    if (!ctx->failure.status && !isfinite(*cost)) {
-        char where[40];
-        snprintf(where, sizeof where, "in step %lld", (long long)ls_steps_done(run)); /* this one */
-        ls_guard_cost(ctx, *cost, where, x, pred, y);
-    }
+    if (!ctx->failure.status && !isfinite(*cost)) ls_guard_cost(ctx, run, *cost, x, pred, y);
     return true;
 }

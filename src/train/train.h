@@ -78,8 +78,8 @@ void      ls_guard_end(ls_guard *g);
 ls_status ls_guard_step(ls_guard *g, ls_ctx *ctx, const ls_phases *phases); /* after each; collective */
 /* That the whole state is finite, and equal on all ranks. Collective. */
 ls_status ls_guard_state(ls_ctx *ctx, const ls_run *run);
-/* Fails for a cost that is not finite, with the rows where they are known; where: "in step 5". Collective. */
-void ls_guard_cost(ls_ctx *ctx, double cost, const char *where, const ls_tensor *x, const ls_tensor *pred,
+/* Fails for a cost that is not finite, with the rows where they are known. Collective. */
+void ls_guard_cost(ls_ctx *ctx, const ls_run *run, double cost, const ls_tensor *x, const ls_tensor *pred,
                    const ls_tensor *y);
 
 /* ---- checkpoints ----------------------------------------------------------------------------- */

@@ -32,6 +32,21 @@ Test(eval, says_what_the_run_said)
     spawned_free(s);
 }
 
+Test(eval, a_cost_that_is_not_finite_is_an_error)
+{
+    make_run();
+    expect_end(lockstep("train", "small.yaml", "--model=[{linear: 1}]", "--loss=mse",
+                        "--optimizer.sgd.lr=0.01", "--quiet"),
+               0, "", "");
+    write_text("far.csv", "1,2,1\n3e38,3e38,1\n");
+    expect_end(lockstep("convert", "far.csv", "far.h5", "--classes"), 0, NULL, "");
+    spawned *s = lockstep("eval", "runs/small", "--data", "far.h5");
+    cr_expect(!strncmp(s->out, "cost inf", 8) && strstr(s->out, "rows 2\n"), "%s", s->out);
+    cr_expect(
+        strstr(s->err, " values of far.h5, or what the model makes of them, are not finite\n"));
+    expect_end(s, 79, NULL, NULL);
+}
+
 Test(eval, normalizes_as_the_run_did)
 {
     make_run();

@@ -280,6 +280,26 @@ Test(datasets, refused)
 }
 
 /* Rows of tensors that were freed, themselves or beneath a view, are named, in a step or before the first. */
+Test(tensors, nothing_is_left_of_those_that_are_over)
+{
+    ls_ctx *ctx = ls_start(NULL);
+    size_t live[2];
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 600; k++) {
+            ls_tensor *t = ls_ones(ctx, LS_SHAPE(4, 2)), *u = ls_ones(ctx, LS_SHAPE(4, 2));
+            ls_dataset *d = ls_tensor_dataset(ctx, t, k % 3 ? u : t);
+            if (k % 2) ls_dataset_free(d);
+            ls_tensor_free(t);
+            ls_tensor_free(u);
+            if (k % 2 == 0) ls_dataset_free(d);
+        }
+        live[i] = ls_memory_live();
+    }
+    cr_expect(eq(sz, live[0], live[1]));
+    cr_assert(eq(int, ls_finish(ctx), 0));
+    cr_assert(eq(sz, ls_memory_live(), 0));
+}
+
 Test(tensors, freed_before_they_are_read)
 {
     for (int i = 0; i < 4; i++) {

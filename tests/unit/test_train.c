@@ -298,25 +298,19 @@ Test(train, evaluation_draws_nothing)
 }
 
 /* As in a step; what is saved would take it for no validation. */
+/* It ends no training, whose parameters are what they are. */
 Test(train, validation_that_is_not_finite)
 {
-    for (int by_hand = 0; by_hand < 2; by_hand++) {
-        job j = make_job(2, 0.05);
-        ls_score score = { 0 };
-        ls_tensor *x = ls_ones(j.ctx, LS_SHAPE(50, 3)), *y = ls_ones(j.ctx, LS_SHAPE(50, 1));
-        ((float *)x->data)[3 * 20 + 1] = by_hand ? NAN : 1;
-        ((float *)y->data)[7] = by_hand ? 1 : INFINITY;
-        j.run.validation = ls_loader_new(j.ctx, ls_tensor_dataset(j.ctx, x, y),
-                                         &(ls_loader_opts){ .batch_size = 16 });
-        if (by_hand) ls_evaluate(j.ctx, &j.run, j.run.validation, &score);
-        else ls_fit(j.ctx, &j.run);
-        const char *what = by_hand ? "x is not finite in 1 of this rank's rows: 20"
-                                   : "y is not finite in 1 of this rank's rows: 7";
-        cr_expect(strncmp(ls_error_text(j.ctx), "the cost is ", 12) == 0 &&
-                      strstr(ls_error_text(j.ctx), what),
-                  "%s", ls_error_text(j.ctx));
-        cr_assert(eq(int, ls_finish(j.ctx), 79));
-    }
+    job j = make_job(2, 0.05);
+    ls_score score = { 0 };
+    ls_tensor *x = ls_ones(j.ctx, LS_SHAPE(50, 3)), *y = ls_ones(j.ctx, LS_SHAPE(50, 1));
+    ((float *)x->data)[3 * 20 + 1] = NAN;
+    j.run.validation = ls_loader_new(j.ctx, ls_tensor_dataset(j.ctx, x, y),
+                                     &(ls_loader_opts){ .batch_size = 16 });
+    cr_expect(eq(int, ls_fit(j.ctx, &j.run), LS_OK), "%s", ls_error_text(j.ctx));
+    cr_expect(eq(int, ls_evaluate(j.ctx, &j.run, j.run.validation, &score), LS_OK));
+    cr_expect(isnan(score.cost) && score.rows == 50);
+    cr_assert(eq(int, ls_finish(j.ctx), 0));
 }
 
 /* Before the first step, not after all of them. */
