@@ -2,8 +2,9 @@
  *
  * gzip data may follow each other, and zeros may follow them. A file that stops in the middle of them,
  * or goes on with anything else, is an error: half a file must not pass for a whole one, as it does with
- * zlib's own gzread(), which takes what is no gzip data for the end. One buffer holds what was read and not yet taken; it grows where a reader wants more at a time, up to a limit, so that a
- * hostile file without an end of line cannot use up the memory.
+ * zlib's own gzread(), which takes what is no gzip data for the end. One buffer holds what was read and
+ * not yet taken; it grows where a reader wants more at a time, up to a limit, so that a hostile file
+ * without an end of line cannot use up the memory.
  *
  * Called by convert.c and the readers of formats.
  */
